@@ -1,0 +1,244 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxExcerpt    = 4 << 10         // of a body, in an Error
+	maxRetryAfter = time.Minute     // a longer one is the caller's to wait
+	firstBackoff  = time.Second / 2 // bound of the first backoff; doubles with each attempt
+	maxBackoff    = 8 * time.Second
+)
+
+// guard returns the guard of a client that New made, after checking what every verb
+// must check.
+func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []RequestEditorFn) (*guard, error) {
+	if c == nil {
+		return nil, invalid(op, "the client is nil")
+	}
+	if ctx == nil {
+		return nil, invalid(op, "the context is nil")
+	}
+	for _, editor := range editors {
+		if editor == nil {
+			return nil, invalid(op, "a request editor is nil")
+		}
+	}
+	if client, ok := c.ClientInterface.(*Client); ok && client != nil {
+		if g, ok := client.Client.(*guard); ok {
+			return g, nil
+		}
+	}
+	return nil, invalid(op, "the client was not made by New, NewWithAuth or NewFromEnv")
+}
+
+// post sends body as a read: a copy of what the generated code built once, because it
+// parses the base URL three times for each request it builds. The nil Idempotency-Key is
+// not sent: it lets net/http repeat the request on a new connection when the server has
+// closed an idle one.
+func (c *ClientWithResponses) post(ctx context.Context, template *http.Request, body any, editors []RequestEditorFn) (*http.Response, error) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	client := c.ClientInterface.(*Client) //nolint:forcetypeassert // Checked by guard.
+	req, address := template.WithContext(ctx), *template.URL
+	req.URL = &address
+	req.Header = http.Header{"Content-Type": template.Header["Content-Type"], "Accept-Language": defaultLanguage, "Idempotency-Key": nil}
+	setBody(req, encoded)
+	if err := client.applyEditors(ctx, req, editors); err != nil {
+		return nil, err
+	}
+	return client.Client.Do(req)
+}
+
+var defaultLanguage = []string{"en-US,en"}
+
+// read repeats send until it gives an answer, a failure that another attempt would not
+// mend, or the attempts run out.
+func (g *guard) read(ctx context.Context, op string, send func() (*http.Response, error)) (*Result, error) {
+	for n := 1; ; n++ {
+		start := time.Now()
+		resp, err := send()
+		r, e := g.answer(resp, err)
+		g.log(ctx, op, n, start, r, e)
+		if e == nil {
+			return r, nil
+		}
+		e.Op = op
+		e.Attempts += n - 1
+		if !e.again || n >= g.maxAttempts || ctx.Err() != nil {
+			return nil, e
+		}
+		delay := max(rand.N(min(firstBackoff<<min(n-1, 10), maxBackoff)), e.RetryAfter)
+		if deadline, ok := ctx.Deadline(); e.RetryAfter > maxRetryAfter || ok && time.Until(deadline) < delay {
+			return nil, e
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			e.Err = errors.Join(e.Err, g.cause(ctx, ctx.Err(), ""))
+			return nil, e
+		}
+	}
+}
+
+// answer reads what one attempt gave: a Result, or why there is none.
+func (g *guard) answer(resp *http.Response, err error) (*Result, *Error) {
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			return nil, e
+		}
+		return nil, &Error{Err: err} // of a request editor
+	}
+	data, err := g.readAll(resp)
+	key := ""
+	if b, ok := resp.Body.(*body); ok {
+		key = b.key
+	}
+	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
+	r, v := &Result{}, unread
+	if err == nil || !success {
+		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
+	}
+	r.RequestID = cmp.Or(resp.Header.Get("X-Log-Id"), resp.Header.Get("X-Request-Id"), r.RequestID, r.ID)
+	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
+	if v == answered {
+		return r, nil
+	}
+	e := &Error{
+		StatusCode: resp.StatusCode,
+		RequestID:  r.RequestID,
+		RetryAfter: r.RetryAfter,
+		Attempts:   1,
+		Header:     redactHeader(resp.Header),
+		Body:       redact(bytes.Clone(data[:min(len(data), maxExcerpt)])),
+		Err:        err,
+	}
+	switch {
+	case r.Error != nil:
+		e.Code, e.Message, e.flat = r.Error.Code, mask(string(redact([]byte(r.Error.Message))), key), r.Error.Flat
+	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
+		e.Message = "redirects are not followed"
+	default:
+		e.Message = strings.TrimSpace(http.StatusText(resp.StatusCode) + " " + line(resp.Header.Get("Content-Type"), 64))
+	}
+	tooLarge := errors.Is(err, ErrBodyTooLarge)
+	switch {
+	case v == refused:
+		e.again = e.Retryable() && !tooLarge
+	case tooLarge:
+	case err != nil:
+		e.again, e.Err = true, fmt.Errorf("%w: %w", ErrMalformed, err)
+	default:
+		e.again, e.Err = v == unread, ErrMalformed
+	}
+	return nil, e
+}
+
+// readAll reads a whole body. The buffer grows faster once it is large, so that little
+// of it is garbage when the bound is reached.
+func (g *guard) readAll(resp *http.Response) (_ []byte, err error) {
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	const room = 256
+	buf := make([]byte, 0, room+min(max(resp.ContentLength, 1<<10), 1<<20))
+	for {
+		if cap(buf)-len(buf) < room {
+			factor := 2
+			if cap(buf) >= 1<<20 {
+				factor = 4
+			}
+			buf = slices.Grow(buf, int(min(int64(cap(buf))*int64(factor), g.maxBody+room))-len(buf))
+		}
+		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
+		if buf = buf[:len(buf)+n]; err != nil {
+			if err == io.EOF { //nolint:errorlint // A reader returns io.EOF itself.
+				err = nil
+			}
+			return buf, err
+		}
+	}
+}
+
+// log writes one attempt at level debug.
+func (g *guard) log(ctx context.Context, op string, attempt int, start time.Time, r *Result, e *Error) {
+	if g.logger == nil || !g.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	if e == nil {
+		e = &Error{StatusCode: http.StatusOK, RequestID: r.RequestID}
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", op), slog.Int("status", e.StatusCode), slog.Duration("duration", time.Since(start)),
+		slog.Int("attempt", attempt), slog.String("request_id", line(e.RequestID, 64)),
+	}
+	if r != nil {
+		attrs = append(attrs, slog.String("task_status", string(r.Status)))
+	} else {
+		attrs = append(attrs, slog.String("error", e.Error()))
+	}
+	g.logger.LogAttrs(ctx, slog.LevelDebug, "zai", attrs...)
+}
+
+// retryAfter reads a Retry-After header: seconds, or a date. Anything else is 0.
+func retryAfter(value string) time.Duration {
+	if value = strings.TrimSpace(value); value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	} else if errors.Is(err, strconv.ErrRange) {
+		return 1<<63 - 1
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(time.Until(date), 0)
+}
+
+// signed matches the query of an address, which may hold a signature.
+var signed = regexp.MustCompile(`(?i)(https?:[^\s"'<>?]*\?)[^\s"'<>]+`)
+
+// redact takes the queries of addresses out of a text.
+func redact(text []byte) []byte { return signed.ReplaceAll(text, []byte("${1}…")) }
+
+// redactHeader copies a header without the queries of addresses.
+func redactHeader(h http.Header) http.Header {
+	h = h.Clone()
+	for _, values := range h {
+		for i, v := range values {
+			values[i] = string(redact([]byte(v)))
+		}
+	}
+	return h
+}
+
+// line makes a text of the server fit for one line of a log: at most n bytes, without
+// control characters.
+func line(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,382 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// verdict is what an answer amounts to, apart from the state of the task.
+type verdict int
+
+const (
+	answered  verdict = iota // Result.Status says pending, success or failed
+	refused                  // HTTP status outside 2xx, or an error envelope inside 2xx; Result.Error may say why
+	noStatus                 // readable, with known keys, but no state to derive
+	malformed                // JSON, but not an answer
+	unread                   // not JSON, or cut
+)
+
+// decode reads an answer of any agent operation in any shape that is documented or was
+// observed. It never fails on content: the Result holds what could be read. The answer to a
+// poll may be an event stream of one event, which is then read as that event.
+func decode(status int, contentType string, body []byte, poll bool) (*Result, verdict) {
+	trimmed := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")
+	var r *Result
+	var v verdict
+	if isEventStream(contentType, trimmed) {
+		r, v = decodeStream(status, trimmed, poll)
+	} else {
+		r, v = decodeJSON(status, trimmed)
+	}
+	r.Raw = body
+	return r, v
+}
+
+// envelope is the fast path: the generated Result, which covers the documented shapes,
+// and the keys whose presence sends an answer down the tolerant path.
+type envelope struct {
+	plainResult
+	Data       json.RawMessage `json:"data"`
+	TaskStatus json.RawMessage `json:"task_status"`
+	AsyncIDAlt json.RawMessage `json:"asyncId"`
+	Success    json.RawMessage `json:"success"`
+	Code       json.RawMessage `json:"code"`
+	Msg        json.RawMessage `json:"msg"`
+	Message    json.RawMessage `json:"message"`
+}
+
+type plainResult Result // without methods
+
+// decodeJSON reads one JSON object.
+func decodeJSON(status int, body []byte) (*Result, verdict) {
+	r, top, err := parse(body, true)
+	if err != nil || r == nil {
+		switch {
+		case status < 200 || status > 299:
+			return &Result{}, refused
+		case err != nil:
+			return &Result{}, unread
+		default:
+			return &Result{}, malformed
+		}
+	}
+	return r, r.conclude(status, top)
+}
+
+// parse reads one JSON object into a Result without judging it. The Result is nil when the
+// value is not an object; the object is nil when the fast path was enough. With unwrap,
+// an answer that is wrapped in data is taken out of it.
+func parse(body []byte, unwrap bool) (*Result, object, error) {
+	var e envelope
+	err := json.Unmarshal(body, &e)
+	if err == nil && body[0] == '{' && (e.Status != "" || !bytes.Contains(body, []byte(`"status"`))) && e.Error == nil && e.Data == nil && e.TaskStatus == nil &&
+		e.AsyncIDAlt == nil && e.Success == nil && e.Code == nil && e.Msg == nil && e.Message == nil {
+		if e.RawStatus = string(e.Status); e.Status.normalize() == StatusFailed {
+			e.Error = &ErrorDetail{}
+		}
+		return (*Result)(&e.plainResult), nil, nil
+	}
+	if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) {
+		return nil, nil, err
+	}
+	top := asObject(body)
+	if top == nil {
+		return nil, nil, nil
+	}
+	detail := findError(top)
+	if data := asObject(top["data"]); unwrap && data != nil && detail == nil &&
+		!has(top, "choices") && !has(top, "async_id") && !isString(top["status"]) {
+		top, body = data, top["data"]
+		detail = findError(top)
+	}
+	r := looseResult(body, top)
+	r.Error = detail
+	return r, top, nil
+}
+
+// conclude fills Status and says what the answer amounts to. Top is nil when the answer
+// took the fast path, which leaves no room for an error envelope.
+func (r *Result) conclude(status int, top object) verdict {
+	word := r.Status
+	r.Status = ""
+	hasWord := r.RawStatus != "" || isString(top["status"]) || isString(top["task_status"])
+	if hasWord {
+		r.Status = word.normalize()
+	}
+	switch {
+	case status < 200 || status > 299:
+		r.Status = ""
+		return refused
+	case r.Error != nil && (hasWord || r.AsyncID != ""):
+		r.Status = StatusFailed
+	case r.Error != nil:
+		r.Status = ""
+		return refused
+	case hasWord:
+	case r.hasOutput():
+		r.Status = StatusSuccess
+	case r.AsyncID != "":
+		r.Status = StatusPending
+	case r.FinishReason() != "":
+		r.Status = StatusSuccess
+	case r.Choices != nil || r.AgentID != "" || r.ConversationID != "" || r.ID != "" ||
+		has(top, "choices") || has(top, "agent_id") || has(top, "conversation_id") || has(top, "id"):
+		return noStatus
+	default:
+		return malformed
+	}
+	return answered
+}
+
+// decodeStream reads a whole event stream and folds its events into one Result.
+func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
+	folded := &Result{}
+	var first []byte
+	var count, skipped int
+	var done bool
+	for event := range events(body) {
+		if done = string(bytes.TrimSpace(event)) == "[DONE]"; done {
+			break
+		}
+		r, _, err := parse(bytes.TrimSpace(event), false)
+		if err != nil || r == nil {
+			if skipped++; skipped == 3 {
+				break
+			}
+			continue
+		}
+		skipped = 0
+		if count++; count == 1 {
+			first = event
+		}
+		folded.add(r)
+	}
+	if poll && count == 1 && skipped < 3 {
+		r, v := decodeJSON(status, bytes.TrimSpace(first))
+		r.RawStatus = ""
+		return r, v
+	}
+	switch {
+	case status < 200 || status > 299:
+		return folded, refused
+	case folded.Error != nil:
+		folded.Status = StatusFailed
+	case skipped < 3 && (done || folded.FinishReason() != ""):
+		folded.Status = StatusSuccess
+	default:
+		return folded, unread
+	}
+	return folded, answered
+}
+
+// add folds an event of a stream into r. The marks between tool calls are not the end
+// of the answer and are dropped.
+func (r *Result) add(event *Result) {
+	for _, c := range event.Choices {
+		if c.FinishReason == FinishToolCalls {
+			c.FinishReason = ""
+		}
+		r.Choices = append(r.Choices, c)
+	}
+	r.VideoResult = append(r.VideoResult, event.VideoResult...)
+	r.ID, r.RequestID = cmp.Or(event.ID, r.ID), cmp.Or(event.RequestID, r.RequestID)
+	r.AgentID, r.ConversationID = cmp.Or(event.AgentID, r.AgentID), cmp.Or(event.ConversationID, r.ConversationID)
+	if event.Usage != nil {
+		r.Usage = event.Usage
+	}
+	if event.Error != nil {
+		r.Error = event.Error
+	}
+}
+
+// object is a JSON object of which only the keys are read.
+type object = map[string]json.RawMessage
+
+// findError looks for a failure in an answer; the first of four places wins. The
+// message of a failure may be empty, and so may its code.
+func findError(top object) *ErrorDetail {
+	if e := asObject(top["error"]); e != nil {
+		code, kind := codeText(e["code"]), codeText(e["type"])
+		message, msg := codeText(e["message"]), codeText(e["msg"])
+		if kind+message+msg != "" || code != "" && code != "0" && code != "200" {
+			if code == "" {
+				code = kind
+			}
+			if !has(e, "message") {
+				message = msg
+			}
+			return &ErrorDetail{Code: ErrorCode(code), Message: message}
+		}
+	}
+	code, message, msg := codeText(top["code"]), codeText(top["message"]), codeText(top["msg"])
+	if text := asString(top["error"]); text != "" {
+		if status := codeText(top["status"]); status != "" && !isString(top["status"]) {
+			code = status
+		}
+		return &ErrorDetail{Code: ErrorCode(code), Message: cmp.Or(message, msg, text)}
+	}
+	word := top["status"]
+	if !isString(word) {
+		word = top["task_status"]
+	}
+	if Status(asString(word)).normalize() == StatusFailed {
+		return &ErrorDetail{Code: ErrorCode(code), Message: cmp.Or(message, msg)}
+	}
+	if has(top, "choices") || has(top, "async_id") || has(top, "video_result") {
+		return nil
+	}
+	_, hasMessage := top["message"]
+	_, hasMsg := top["msg"]
+	if string(top["success"]) == "false" || (hasMessage || hasMsg) && code != "" && code != "0" && code != "200" {
+		if !has(top, "msg") {
+			msg = message
+		}
+		return &ErrorDetail{Code: ErrorCode(code), Message: msg, Flat: true}
+	}
+	return nil
+}
+
+// looseResult reads an answer whose lists may be single objects, whose contents may be
+// strings and whose addresses may be objects. What has the documented type is read by
+// encoding/json, which skips what has not.
+func looseResult(body []byte, top object) *Result {
+	var r Result
+	_ = json.Unmarshal(body, (*plainResult)(&r))
+	r.RawStatus = asString(top["status"])
+	if !isString(top["status"]) {
+		r.RawStatus = asString(top["task_status"])
+	}
+	r.Status = Status(r.RawStatus)
+	if r.AsyncID == "" {
+		r.AsyncID = asString(top["asyncId"])
+	}
+	r.Choices = each(top["choices"], looseChoice)
+	r.VideoResult = each(top["video_result"], func(raw json.RawMessage) []VideoResult {
+		var v VideoResult
+		_ = json.Unmarshal(raw, &v)
+		v.URL = address(asObject(raw)["url"])
+		return []VideoResult{v}
+	})
+	return &r
+}
+
+func looseChoice(raw json.RawMessage) []Choice {
+	o := asObject(raw)
+	if o == nil {
+		return nil
+	}
+	var c Choice
+	_ = json.Unmarshal(raw, &c)
+	c.Messages = each(o["messages"], looseMessage)
+	c.Message = each(o["message"], looseMessage)
+	c.Delta = each(o["delta"], looseMessage)
+	return []Choice{c}
+}
+
+func looseMessage(raw json.RawMessage) []Message {
+	o := asObject(raw)
+	if o == nil {
+		return nil
+	}
+	var m Message
+	_ = json.Unmarshal(raw, &m)
+	m.Content = each(o["content"], looseParts)
+	return []Message{m}
+}
+
+// looseParts reads one element of a content: a string, or a part.
+func looseParts(raw json.RawMessage) []Part {
+	if s := asString(raw); videoAddress.MatchString(strings.TrimSpace(s)) {
+		return []Part{{Type: PartVideoURL, VideoURL: strings.TrimSpace(s)}}
+	} else if s != "" {
+		return []Part{{Type: PartText, Text: s}}
+	}
+	o := asObject(raw)
+	if o == nil {
+		return nil
+	}
+	var p Part
+	_ = json.Unmarshal(raw, &p)
+	p.VideoURL, p.FileURL, p.ImageURL, p.URL = address(o["video_url"]), address(o["file_url"]), address(o["image_url"]), address(o["url"])
+	return []Part{p}
+}
+
+// videoAddress matches a text that is nothing but the address of a video.
+var videoAddress = regexp.MustCompile(`(?i)^https?://[^\s?#]+\.(mp4|mov|webm)([?#]\S*)?$`)
+
+// address reads an address: a string, or an object that holds one.
+func address(raw json.RawMessage) string {
+	o := asObject(raw)
+	for _, key := range [...]string{"url", "video_url", "file_url", "image_url"} {
+		if isString(o[key]) {
+			return asString(o[key])
+		}
+	}
+	return asString(raw)
+}
+
+// each reads the elements of a list, or a single value; read returns nothing for an
+// element to skip.
+func each[T any](raw json.RawMessage, read func(json.RawMessage) []T) []T {
+	if len(raw) == 0 || raw[0] != '[' {
+		return read(raw)
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(raw, &elements) != nil {
+		return nil
+	}
+	list := make([]T, 0, len(elements))
+	for _, e := range elements {
+		list = append(list, read(e)...)
+	}
+	return list
+}
+
+// asObject returns the object that raw is, or nil.
+func asObject(raw json.RawMessage) object {
+	var o object
+	if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	return o
+}
+
+func isString(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '"' }
+
+// asString returns the string that raw is, or "".
+func asString(raw json.RawMessage) string {
+	var s string
+	if !isString(raw) || json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// has reports whether a key is there with a value that is not null.
+func has(o object, key string) bool {
+	raw, ok := o[key]
+	return ok && string(raw) != "null"
+}
+
+// codeText is a string as it is, a number in decimal without a fraction, and "" for
+// anything else.
+func codeText(raw json.RawMessage) string {
+	if len(raw) == 0 || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return asString(raw)
+	}
+	if !strings.ContainsAny(string(raw), "eE") {
+		whole, _, _ := strings.Cut(string(raw), ".")
+		return whole
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || math.Abs(f) > 1e18 {
+		return string(raw)
+	}
+	return strconv.FormatInt(int64(f), 10)
+}

@@ -1,0 +1,233 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The classes of failures, for errors.Is. They match *Error and *TaskError alike. The
+// business code decides, and the HTTP status where the code is unknown or missing.
+var (
+	ErrAuthentication = errors.New("authentication failed")          // the key or token is missing, wrong or stale
+	ErrAccount        = errors.New("account not usable")             // the account is inactive, locked or unknown
+	ErrPermission     = errors.New("permission denied")              // the account may not use this API
+	ErrQuota          = errors.New("quota or balance used up")       // money, package or plan; waiting a moment does not help
+	ErrRateLimited    = errors.New("rate limited")                   // too many requests; slow down
+	ErrOverloaded     = errors.New("server overloaded")              // the platform is busy; try later
+	ErrInvalidRequest = errors.New("invalid request")                // the request is wrong; StatusCode 0: refused before it was sent
+	ErrConflict       = errors.New("request id already running")     // code 1231: an earlier call got through
+	ErrNotFound       = errors.New("not found")                      // the object, the API or the path does not exist
+	ErrContentBlocked = errors.New("content blocked")                // refused by the content policy
+	ErrBlocked        = errors.New("blocked by a firewall")          // HTTP 405 from the firewall in front of the API
+	ErrServer         = errors.New("server error")                   // the server failed; a later call may work
+	ErrBodyTooLarge   = errors.New("body larger than the limit")     // see WithMaxBody
+	ErrMalformed      = errors.New("answer could not be understood") // an HTTP status came, but no usable answer
+)
+
+// ErrorCode is a business code of the API: mostly four digits, and inside agent answers
+// also numbers that look like HTTP statuses. New codes keep coming; an unknown one is
+// carried through and classified by the HTTP status.
+type ErrorCode string
+
+// The business codes that programs most often act on. The whole list stands on the error
+// code pages of docs.z.ai and docs.bigmodel.cn; the classes below cover all of it.
+const (
+	CodeInsufficientBalance ErrorCode = "1113" // ErrQuota; comes with HTTP 429, from agents with 200
+	CodeDuplicateRequestID  ErrorCode = "1231" // ErrConflict
+	CodePromptTooLong       ErrorCode = "1261" // ErrInvalidRequest
+	CodeUnsafeContent       ErrorCode = "1301" // ErrContentBlocked
+	CodeConcurrencyLimit    ErrorCode = "1302" // ErrRateLimited
+	CodeFrequencyLimit      ErrorCode = "1303" // ErrRateLimited
+	CodePlatformBusy        ErrorCode = "1305" // ErrOverloaded
+	CodeWindowLimit         ErrorCode = "1308" // ErrQuota; the text names the reset in Beijing time, without an offset
+	CodeModelBusy           ErrorCode = "1312" // ErrOverloaded
+)
+
+// class returns the class of a code, nil for an unknown one, and whether a failure of
+// that class is transient.
+func (c ErrorCode) class() (class error, retryable bool) {
+	switch c {
+	case "1000", "1001", "1002", "1003", "1004", "1005", "401":
+		return ErrAuthentication, false
+	case "1100", "1110", "1111", "1112", "1121":
+		return ErrAccount, false
+	case "1220", "403", "434":
+		return ErrPermission, false
+	case CodeInsufficientBalance, "1304", CodeWindowLimit, "1309", "1310", "1311", "1313", "1314", "1315",
+		"1316", "1317", "1318", "1319", "1320", "1321":
+		return ErrQuota, false
+	case CodeConcurrencyLimit, CodeFrequencyLimit, "429":
+		return ErrRateLimited, true
+	case CodePlatformBusy, CodeModelBusy, "529":
+		return ErrOverloaded, true
+	case "1210", "1211", "1212", "1213", "1214", "1215", CodeDuplicateRequestID, CodePromptTooLong, "400", "413", "422", "435":
+		return ErrInvalidRequest, false
+	case "1221", "1222", "404":
+		return ErrNotFound, false
+	case "1300", CodeUnsafeContent:
+		return ErrContentBlocked, false
+	case "1120", "1200", "1230", "1234", "500", "502", "503", "504", "-1":
+		return ErrServer, true
+	default:
+		return nil, false
+	}
+}
+
+// classify returns the class of a failure, nil when it is unknown, and whether it is
+// transient: from the code, and from the HTTP status when the code is unknown. A flat
+// code 500 inside HTTP 200 stands for mistakes of the caller, such as a wrong path, and is
+// never transient.
+func classify(status int, code ErrorCode, message string, flat bool) (class error, retryable bool) {
+	class, retryable = code.class()
+	if class == nil { // An HTTP status means what it means as a code.
+		class, retryable = ErrorCode(strconv.Itoa(status)).class()
+	} else if flat && code == "500" && status == http.StatusOK {
+		if strings.Contains(message, "NOT_FOUND") {
+			class = ErrNotFound
+		}
+		return class, false
+	}
+	switch {
+	case class != nil:
+		return class, retryable
+	case status == http.StatusMethodNotAllowed:
+		return ErrBlocked, false
+	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
+		return nil, false
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status >= http.StatusInternalServerError:
+		return ErrServer, true
+	}
+	return nil, false
+}
+
+// Error is a call that did not give an answer: refused before it was sent, lost on the
+// way, refused by the server, or answered by something that is not an answer. No field
+// holds the API key, nor the query of a URL.
+type Error struct {
+	// Op is the operation id of the description, such as retrieveAgentResult.
+	Op string
+	// StatusCode is the HTTP status; 0 when none came.
+	StatusCode int
+	// Code is the business code; empty when the server gave none.
+	Code ErrorCode
+	// Message is the text of the server, or the client's own where the body was not JSON.
+	// Branch on Code and class, never on the text: its language varies.
+	Message string
+	// RequestID is the server's id of the request, for its support: the header X-Log-Id,
+	// else x-request-id, else request_id or id of the body.
+	RequestID string
+	// CallerRequestID is the request_id that the caller sent, where the agent takes one.
+	CallerRequestID string
+	// RetryAfter is how long the server asks to wait; 0 when it does not say.
+	RetryAfter time.Duration
+	// Attempts is the number of requests made.
+	Attempts int
+	// Header is the header of the answer; nil when none came.
+	Header http.Header
+	// Body is the start of the answer, at most 4 KiB.
+	Body []byte
+	// Err is the cause: of the transport, of the context, or a sentinel of this package.
+	Err error
+
+	flat  bool // see ErrorDetail.Flat
+	again bool // a read may be repeated after this
+}
+
+// Error gives the operation, the HTTP status, the code and the text on one short line.
+func (e *Error) Error() string {
+	text := "zai"
+	if e.Op != "" {
+		text += ": " + e.Op
+	}
+	if e.StatusCode != 0 {
+		text += ": HTTP " + strconv.Itoa(e.StatusCode)
+	}
+	text += describe(e.Code, e.Message, "")
+	if e.Err != nil {
+		text += ": " + line(e.Err.Error(), 300)
+	}
+	return text + describe("", "", e.RequestID)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is the class of e.
+func (e *Error) Is(target error) bool {
+	class, _ := classify(e.StatusCode, e.Code, e.Message, e.flat)
+	return isClass(target, class, e.Code)
+}
+
+// Retryable reports whether the class of the failure is transient: the same request may
+// succeed later. It does not say that repeating a create is safe, because a lost answer
+// may hide a task that was accepted and is billed.
+func (e *Error) Retryable() bool {
+	_, retryable := classify(e.StatusCode, e.Code, e.Message, e.flat)
+	return retryable
+}
+
+// TaskError is a task that the server reports as failed. Asking again for the same task
+// is useless.
+type TaskError struct {
+	// Task is the task that failed.
+	Task Task
+	// Result is the whole answer. It is left out of JSON because it may hold signed URLs.
+	Result *Result `json:"-"`
+	// Code is the business code; empty when the server gave none.
+	Code ErrorCode
+	// Message is the text of the server; empty when it gave none.
+	Message string
+	// RequestID is the server's id of the request.
+	RequestID string
+}
+
+// Error gives the task, the code and the text on one short line.
+func (e *TaskError) Error() string {
+	return "zai: task " + line(string(e.Task.AgentID), 64) + " " + line(e.Task.AsyncID, 128) + " failed" + describe(e.Code, e.Message, e.RequestID)
+}
+
+// Is reports whether target is the class of e.
+func (e *TaskError) Is(target error) bool {
+	class, _ := e.classify()
+	return isClass(target, class, e.Code)
+}
+
+// Retryable reports whether the class of the failure is transient, so that a new
+// submission may succeed. The failed task itself stays failed.
+func (e *TaskError) Retryable() bool {
+	_, retryable := e.classify()
+	return retryable
+}
+
+// classify is that of an answer inside HTTP 200, where a failed task stands.
+func (e *TaskError) classify() (class error, retryable bool) {
+	flat := e.Result != nil && e.Result.Error != nil && e.Result.Error.Flat
+	return classify(http.StatusOK, e.Code, e.Message, flat)
+}
+
+// describe is the common tail of error texts; what is empty is left out.
+func describe(code ErrorCode, message, requestID string) (text string) {
+	if code != "" {
+		text += " code " + line(string(code), 32)
+	}
+	if message != "" {
+		text += ": " + line(message, 200)
+	}
+	if requestID != "" {
+		text += " (request id " + line(requestID, 64) + ")"
+	}
+	return text
+}
+
+func isClass(target, class error, code ErrorCode) bool {
+	return target == class || target == ErrConflict && code == CodeDuplicateRequestID
+}
+
+// invalid is a request that is refused before anything is sent.
+func invalid(op, format string, args ...any) *Error {
+	return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrInvalidRequest, fmt.Errorf(format, args...))}
+}

@@ -1,0 +1,205 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// guard is the Doer of every client that New makes. It stands before the Doer that sends
+// and holds for the raw methods too: it bounds each attempt in time and each body in size,
+// sends the key to the API's own origin only, follows no redirect, and masks the key
+// wherever the server echoes it.
+type guard struct {
+	next        HttpRequestDoer
+	poll        *http.Request // of retrieveAgentResult, without body and credentials
+	origin      *url.URL      // set last: its presence says that the client is complete
+	timeout     time.Duration
+	maxBody     int64
+	maxAttempts int
+	logger      *slog.Logger
+	userAgent   []string
+}
+
+// wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
+// refused without changing the original.
+func (g *guard) wrap(next HttpRequestDoer) error {
+	if v := reflect.ValueOf(next); next == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("the HTTP client is nil")
+	}
+	if client, ok := next.(*http.Client); ok {
+		own := *client
+		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		next = &own
+	}
+	g.next = next
+	return nil
+}
+
+// Do sends one request. Its error is an *Error.
+func (g *guard) Do(req *http.Request) (*http.Response, error) {
+	if !sameOrigin(req.URL, g.origin) {
+		return nil, invalid("", "a request editor changed the origin from %s", g.origin.Host)
+	}
+	if _, ok := req.Header["User-Agent"]; !ok {
+		req.Header["User-Agent"] = g.userAgent
+	}
+	_, key, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	caller := req.Context()
+	ctx, cancel := context.WithTimeout(caller, g.timeout)
+	resp, err := g.next.Do(req.WithContext(ctx))
+	switch {
+	case err != nil:
+		err = g.cause(caller, err, key)
+	case resp == nil || resp.Body == nil:
+		err = errors.New("the HTTP client gave no answer and no error")
+	case resp.Request != nil && !sameOrigin(resp.Request.URL, g.origin):
+		err = errors.Join(errors.New("the HTTP client followed a redirect to another origin"), resp.Body.Close())
+	default:
+		resp.Status = mask(resp.Status, key)
+		for _, values := range resp.Header {
+			for i, v := range values {
+				if masked := mask(v, key); masked != v {
+					values[i] = masked
+				}
+			}
+		}
+		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, cancel: cancel}
+		return resp, nil
+	}
+	cancel()
+	return nil, &Error{Err: err, Attempts: 1, again: true}
+}
+
+// cause is what a failed exchange is reported with: why the caller's context ended, that
+// the attempt took too long, or the transport's error without the URL and the key.
+func (g *guard) cause(caller context.Context, err error, key string) error {
+	if caller.Err() != nil {
+		if cause := context.Cause(caller); !errors.Is(cause, caller.Err()) {
+			return fmt.Errorf("%w: %w", caller.Err(), cause)
+		}
+		return caller.Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no whole answer within %v: %w", g.timeout, context.DeadlineExceeded)
+	}
+	err = withoutURL(err)
+	if text := err.Error(); mask(text, key) != text {
+		return &maskedError{text: mask(text, key), err: err}
+	}
+	return err
+}
+
+// maskedError is an error whose text held the key. It can be compared and not unwrapped.
+type maskedError struct {
+	text string
+	err  error
+}
+
+func (e *maskedError) Error() string        { return e.text }
+func (e *maskedError) Is(target error) bool { return errors.Is(e.err, target) }
+
+// body is the body of an answer: bounded, masked, and the end of its attempt.
+type body struct {
+	io.ReadCloser
+	guard  *guard
+	left   int64 // bytes to the bound; negative once it was passed
+	key    string
+	held   []byte        // read, and perhaps the start of the key
+	small  *bufio.Reader // for a caller whose buffer does not hold a key
+	caller context.Context
+	cancel context.CancelFunc
+}
+
+// Read reads at most the bound, and masks the key.
+func (b *body) Read(p []byte) (int, error) {
+	if b.small == nil && len(p) > len(b.key) {
+		return b.masked(p)
+	}
+	if b.small == nil {
+		b.small = bufio.NewReaderSize(readerFunc(b.masked), 2*len(b.key)+16)
+	}
+	return b.small.Read(p)
+}
+
+// masked reads into a buffer that is longer than the key. A tail that may be the start
+// of the key is held back until the next bytes decide.
+func (b *body) masked(p []byte) (int, error) {
+	for {
+		h := copy(p, b.held)
+		n, err := b.bounded(p[h:])
+		p := p[:h+n]
+		if b.key == "" {
+			return n, err
+		}
+		for rest := p; ; {
+			i := bytes.Index(rest, []byte(b.key))
+			if i < 0 {
+				break
+			}
+			copy(rest[i:], stars(b.key))
+			rest = rest[i+len(b.key):]
+		}
+		tail := 0
+		if err == nil {
+			for tail = min(len(b.key)-1, len(p)); !strings.HasPrefix(b.key, string(p[len(p)-tail:])); tail-- {
+			}
+		}
+		b.held = append(b.held[:0], p[len(p)-tail:]...)
+		if len(p) > tail || n == 0 || err != nil {
+			return len(p) - tail, err
+		}
+	}
+}
+
+// bounded reads at most the bound. One byte more decides whether the body ends there.
+func (b *body) bounded(p []byte) (int, error) {
+	if b.left >= 0 && int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := 0, error(nil)
+	if b.left >= 0 {
+		n, err = b.ReadCloser.Read(p)
+		b.left -= int64(n)
+	}
+	if b.left < 0 {
+		return max(n-1, 0), fmt.Errorf("%w of %d bytes", ErrBodyTooLarge, b.guard.maxBody)
+	}
+	if err != nil && err != io.EOF { //nolint:errorlint // A reader returns io.EOF itself.
+		err = b.guard.cause(b.caller, err, b.key)
+	}
+	return n, err
+}
+
+// Close closes the body and ends the attempt.
+func (b *body) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func sameOrigin(a, b *url.URL) bool {
+	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Host, b.Host)
+}
+
+// mask replaces the key in s by as many stars.
+func mask(s, key string) string {
+	if key == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, key, stars(key))
+}
+
+func stars(key string) string { return strings.Repeat("*", len(key)) }
