@@ -74,7 +74,7 @@ var defaultLanguage = []string{"en-US,en"}
 func (g *guard) read(ctx context.Context, op string, send func() (*http.Response, error)) (*Result, error) {
 	for n := 1; ; n++ {
 		start := time.Now()
-		resp, err := send()
+		resp, err := send() //nolint:bodyclose // answer closes it.
 		r, e := g.answer(resp, err)
 		g.log(ctx, op, n, start, r, e)
 		if e == nil {
@@ -92,7 +92,7 @@ func (g *guard) read(ctx context.Context, op string, send func() (*http.Response
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
-			e.Err = errors.Join(e.Err, g.cause(ctx, ctx.Err(), ""))
+			e.Err = errors.Join(e.Err, g.cause(ctx, ctx, ctx.Err(), ""))
 			return nil, e
 		}
 	}
@@ -153,8 +153,8 @@ func (g *guard) answer(resp *http.Response, err error) (*Result, *Error) {
 
 // readAll reads a whole body. The buffer grows faster once it is large, so that little
 // of it is garbage when the bound is reached.
-func (g *guard) readAll(resp *http.Response) (_ []byte, err error) {
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+func (g *guard) readAll(resp *http.Response) ([]byte, error) {
+	defer func() { _ = resp.Body.Close() }() // What was read counts.
 	const room = 256
 	buf := make([]byte, 0, room+min(max(resp.ContentLength, 1<<10), 1<<20))
 	for {
@@ -167,7 +167,7 @@ func (g *guard) readAll(resp *http.Response) (_ []byte, err error) {
 		}
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; err != nil {
-			if err == io.EOF { //nolint:errorlint // A reader returns io.EOF itself.
+			if err == io.EOF {
 				err = nil
 			}
 			return buf, err

@@ -26,7 +26,7 @@ const (
 // observed. It never fails on content: the Result holds what could be read. The answer to a
 // poll may be an event stream of one event, which is then read as that event.
 func decode(status int, contentType string, body []byte, poll bool) (*Result, verdict) {
-	trimmed := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")
+	trimmed := bytes.TrimLeft(body, "\ufeff \t\r\n")
 	var r *Result
 	var v verdict
 	if isEventStream(contentType, trimmed) {
@@ -159,7 +159,7 @@ func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
 	}
 	if poll && count == 1 && skipped < 3 {
 		r, v := decodeJSON(status, bytes.TrimSpace(first))
-		r.RawStatus = ""
+		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
 		return r, v
 	}
 	switch {

@@ -53,13 +53,14 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = g.userAgent
 	}
-	_, key, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	key := req.Header.Get("Authorization")
+	key = key[strings.LastIndexByte(key, ' ')+1:]
 	caller := req.Context()
 	ctx, cancel := context.WithTimeout(caller, g.timeout)
 	resp, err := g.next.Do(req.WithContext(ctx))
 	switch {
 	case err != nil:
-		err = g.cause(caller, err, key)
+		err = g.cause(caller, ctx, err, key)
 	case resp == nil || resp.Body == nil:
 		err = errors.New("the HTTP client gave no answer and no error")
 	case resp.Request != nil && !sameOrigin(resp.Request.URL, g.origin):
@@ -73,7 +74,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 				}
 			}
 		}
-		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, cancel: cancel}
+		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel}
 		return resp, nil
 	}
 	cancel()
@@ -82,14 +83,14 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 
 // cause is what a failed exchange is reported with: why the caller's context ended, that
 // the attempt took too long, or the transport's error without the URL and the key.
-func (g *guard) cause(caller context.Context, err error, key string) error {
+func (g *guard) cause(caller, attempt context.Context, err error, key string) error {
 	if caller.Err() != nil {
 		if cause := context.Cause(caller); !errors.Is(cause, caller.Err()) {
 			return fmt.Errorf("%w: %w", caller.Err(), cause)
 		}
 		return caller.Err()
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if attempt.Err() != nil {
 		return fmt.Errorf("no whole answer within %v: %w", g.timeout, context.DeadlineExceeded)
 	}
 	err = withoutURL(err)
@@ -111,13 +112,14 @@ func (e *maskedError) Is(target error) bool { return errors.Is(e.err, target) }
 // body is the body of an answer: bounded, masked, and the end of its attempt.
 type body struct {
 	io.ReadCloser
-	guard  *guard
-	left   int64 // bytes to the bound; negative once it was passed
-	key    string
-	held   []byte        // read, and perhaps the start of the key
-	small  *bufio.Reader // for a caller whose buffer does not hold a key
-	caller context.Context
-	cancel context.CancelFunc
+	guard *guard
+	left  int64 // bytes to the bound; negative once it was passed
+	key   string
+	held  []byte        // read, and perhaps the start of the key
+	small *bufio.Reader // for a caller whose buffer does not hold a key
+	// The contexts of the call and of this attempt, for the reason why a read failed.
+	caller, attempt context.Context
+	cancel          context.CancelFunc
 }
 
 // Read reads at most the bound, and masks the key.
@@ -141,22 +143,24 @@ func (b *body) masked(p []byte) (int, error) {
 		if b.key == "" {
 			return n, err
 		}
+		key := []byte(b.key)
 		for rest := p; ; {
-			i := bytes.Index(rest, []byte(b.key))
+			i := bytes.Index(rest, key)
 			if i < 0 {
 				break
 			}
-			copy(rest[i:], stars(b.key))
-			rest = rest[i+len(b.key):]
+			rest = rest[i+copy(rest[i:], stars(b.key)):]
 		}
-		tail := 0
+		end := len(p)
 		if err == nil {
-			for tail = min(len(b.key)-1, len(p)); !strings.HasPrefix(b.key, string(p[len(p)-tail:])); tail-- {
+			end -= min(len(key)-1, end)
+			for !bytes.HasPrefix(key, p[end:]) {
+				end++
 			}
 		}
-		b.held = append(b.held[:0], p[len(p)-tail:]...)
-		if len(p) > tail || n == 0 || err != nil {
-			return len(p) - tail, err
+		b.held = append(b.held[:0], p[end:]...)
+		if end > 0 || n == 0 || err != nil {
+			return end, err
 		}
 	}
 }
@@ -174,8 +178,8 @@ func (b *body) bounded(p []byte) (int, error) {
 	if b.left < 0 {
 		return max(n-1, 0), fmt.Errorf("%w of %d bytes", ErrBodyTooLarge, b.guard.maxBody)
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // A reader returns io.EOF itself.
-		err = b.guard.cause(b.caller, err, b.key)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = b.guard.cause(b.caller, b.attempt, err, b.key)
 	}
 	return n, err
 }

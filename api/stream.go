@@ -15,7 +15,7 @@ func isEventStream(contentType string, body []byte) bool {
 		}
 	}
 	return strings.Contains(strings.ToLower(contentType), "event-stream") &&
-		(len(body) == 0 || !bytes.ContainsRune([]byte("{<["), rune(body[0])))
+		(len(body) == 0 || strings.IndexByte("{<[", body[0]) < 0)
 }
 
 // events returns the data of each event of a stream. Lines end in CRLF, LF or CR; only

@@ -42,8 +42,9 @@ func (n Note) String() string {
 // Merge puts pages together into one OpenAPI document, in YAML, and returns
 // it with notes on what was overruled. Vendored pages come first, then
 // transcribed ones, each sorted by name, so the order of the argument does not
-// matter. Everything stands where it first appears, and scalars keep their
-// value, tag and style; comments are dropped.
+// matter. Everything stands where it first appears. Scalars keep their value
+// and tag, and their style unless the encoder cannot write the value in it;
+// comments are dropped.
 //
 // A part is a top-level key such as info, an operation or another key of a
 // path, or a named component. Pages that say the same about a part give one

@@ -35,7 +35,7 @@ func TestOpenAPIIsCurrent(t *testing.T) {
 
 // publishedBlock finds the document of a page. It is simpler than ReadPage, and
 // on purpose not the same code.
-var publishedBlock = regexp.MustCompile("(?ms)^`{3,}yaml[^\n]*\n(.*?)^`{3,}$")
+var publishedBlock = regexp.MustCompile("(?s)\n`{3,}yaml[^\n]*\n(.*?\n)`{3,}(?:\n|$)")
 
 // TestOpenAPIEqualsPages compares openapi.yaml with the pages node by node:
 // what a vendored page says stands there at the same place, with the same

@@ -1,0 +1,76 @@
+# Everything needs Go, git and make; what else is needed, the go command fetches. Works with GNU make 3.81 and later.
+
+GO ?= go
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Checkers are run at these versions and are never in go.mod: what they need is not what an importer needs.
+GOLANGCI_LINT_VERSION := v2.15.0
+ACTIONLINT_VERSION := v1.7.12
+golangci_lint = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+# To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
+ARGS ?=
+BENCH ?= .
+BENCHTIME ?= 1s
+PKGS ?= ./...
+TESTFLAGS ?=
+
+.PHONY: help generate check-generated demo test lint fmt tidy bench rename ci
+
+help: ## List the targets.
+	@echo 'usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+generate: ## Make openapi.yaml from the pages, and the client from openapi.yaml.
+	@$(GO) generate ./...
+
+check-generated: ## Fail if generating would change a file; changes nothing.
+	@$(GO) run ./internal/project/checkgen
+
+demo: ## Follow a task to its video, against a stand-in server (ARGS="..." is passed on).
+	@$(GO) run ./internal/demo $(ARGS)
+
+test: ## Run the tests, with the race detector where it can be had (PKGS, TESTFLAGS).
+	@race=; cc=$$($(GO) env CC); \
+	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$${cc%% *}" >/dev/null 2>&1 && \
+		$(GO) list -race errors >/dev/null 2>&1; then race=-race; \
+	elif [ "$${CI:-}" = true ]; then \
+		echo 'make test: CI insists on the race detector, which needs cgo and a C compiler' >&2; exit 1; \
+	else \
+		echo 'make test: without the race detector, which needs cgo and a C compiler' >&2; \
+	fi; \
+	$(GO) test $$race -shuffle=on $(TESTFLAGS) $(PKGS)
+
+lint: ## Check format, code, go.mod and workflows (builds its checkers the first time: some minutes).
+	@files=$$(gofmt -l .) && { [ -z "$$files" ] || { echo "not formatted (run make fmt):"; echo "$$files"; exit 1; }; }
+	@$(GO) vet ./...
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify >/dev/null
+	@$(actionlint) -shellcheck= -pyflakes=
+	@$(golangci_lint) config verify
+	@$(golangci_lint) run
+
+fmt: ## Format the code and sort the imports.
+	@$(golangci_lint) fmt
+
+tidy: ## Bring go.mod and go.sum in step with the imports.
+	@$(GO) mod tidy
+
+bench: ## Run the benchmarks (BENCH, BENCHTIME).
+	@pkgs=$$($(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
+		if grep -qs '^func Benchmark' "$$dir"/*_test.go; then echo "$$pkg"; fi; done); \
+	if [ -z "$$pkgs" ]; then echo 'make bench: there are no benchmarks'; exit 0; fi; \
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$pkgs
+
+rename: ## Move the module to another path: make rename MODULE=host/path.
+	@$(GO) run ./internal/project/rename "$$MODULE"
+
+ci: ## Run everything that CI runs, race detector included.
+	@echo '== check-generated' && $(MAKE) check-generated
+	@echo '== lint' && $(MAKE) lint
+	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x
+	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
+	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=

@@ -1,0 +1,221 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"strings"
+	"time"
+
+	"example.com/zai/api"
+	"example.com/zai/api/zaitest"
+)
+
+// The first call: one look at a task that was submitted before.
+func Example() {
+	client, err := api.New(os.Getenv("ZAI_API_KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: "the-async-id-of-your-task"}
+
+	result, err := client.Retrieve(context.Background(), task)
+	switch {
+	case err != nil: // no answer: refused, lost, or not understood
+		log.Fatal(err)
+	case result.Err() != nil: // the task failed
+		log.Fatal(result.Err())
+	case result.Status == api.StatusPending:
+		fmt.Println("not finished: ask again in a few seconds")
+	default:
+		fmt.Println(result.VideoURLs())
+	}
+}
+
+// Retrieve looks once. The loop is yours, and so is its limit.
+func ExampleClientWithResponses_Retrieve() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	task := api.Task{
+		AgentID: api.AgentViduTemplate,
+		AsyncID: srv.AddTask(zaitest.TaskScript{Pending: 2, VideoURLs: []string{"https://media.example.com/kiss.mp4"}}),
+	}
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	ticker := time.NewTicker(10 * time.Millisecond) // 5 s against the real server
+	defer ticker.Stop()
+	for {
+		result, err := client.Retrieve(ctx, task)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(result.Status)
+		if result.Status.Terminal() {
+			fmt.Println(result.VideoURLs(), result.Err())
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			log.Fatal(context.Cause(ctx))
+		}
+	}
+	// Output:
+	// pending
+	// pending
+	// success
+	// [https://media.example.com/kiss.mp4] <nil>
+}
+
+// Errors say what to do: a class for errors.Is, the code, and whether the failure passes.
+func ExampleError() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	srv.Enqueue(zaitest.APIError(429, "1113", "no balance"))
+	_, err = client.Retrieve(context.Background(), api.Task{AgentID: api.AgentViduTemplate, AsyncID: "some-task"})
+
+	var refused *api.Error
+	switch {
+	case errors.Is(err, api.ErrQuota):
+		fmt.Println("no balance or no package: waiting does not help")
+	case errors.Is(err, api.ErrAuthentication):
+		fmt.Println("the key is wrong or stale")
+	case errors.As(err, &refused) && refused.Retryable():
+		fmt.Println("try again, at the earliest in", refused.RetryAfter)
+	case err != nil:
+		fmt.Println(err)
+	}
+	if errors.As(err, &refused) {
+		fmt.Println(refused.StatusCode, refused.Code, refused.Message, refused.Attempts)
+	}
+	// Output:
+	// no balance or no package: waiting does not help
+	// 429 1113 no balance 1
+}
+
+// A failed task is an answer, not a failed call.
+func ExampleTaskError() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Code: "1301", Message: "picture refused"})}
+
+	result, err := client.Retrieve(context.Background(), task)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var failed *api.TaskError
+	if errors.As(result.Err(), &failed) {
+		fmt.Println(failed.Code, failed.Message)
+		fmt.Println("blocked by the content policy:", errors.Is(failed, api.ErrContentBlocked))
+		fmt.Println("a new submission may work:", failed.Retryable())
+	}
+	// Output:
+	// 1301 picture refused
+	// blocked by the content policy: true
+	// a new submission may work: false
+}
+
+// The environment says which key and, where it is set, which server.
+func ExampleNewFromEnv() {
+	client, err := api.NewFromEnv(api.WithTimeout(30 * time.Second))
+	if errors.Is(err, api.ErrInvalidRequest) {
+		fmt.Println("set ZAI_API_KEY")
+		return
+	}
+	_ = client
+}
+
+// A key that rotates, or a token that lives for minutes, comes from a function that is
+// asked for each request.
+func ExampleBearerAuthFunc() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	readKey := func(context.Context) (string, error) { // from a file that an operator replaces
+		key, err := os.ReadFile("/run/secrets/zai")
+		if errors.Is(err, os.ErrNotExist) {
+			return srv.APIKey, nil
+		}
+		return strings.TrimSpace(string(key)), err
+	}
+	client, err := api.NewWithAuth(api.BearerAuthFunc(readKey), api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.Retrieve(context.Background(), api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Status)
+	// Output: success
+}
+
+// Fields that the description does not list are added to the body; one agent of
+// BigModelServer takes these in place of an async id.
+func ExampleBodyFields() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: "intelligent_education_correction_polling"}
+	_, err = client.Retrieve(context.Background(), task, api.BodyFields(map[string]any{
+		"custom_variables": map[string]any{"trace_id": "t-1"},
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(srv.Requests()[0].Body))
+	// Output: {"agent_id":"intelligent_education_correction_polling","custom_variables":{"trace_id":"t-1"}}
+}
+
+// The language of the server's texts, for one call or, with WithRequestEditorFn, for all.
+func ExampleAcceptLanguage() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL), api.WithRequestEditorFn(api.AcceptLanguage("zh")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})}
+	if _, err := client.Retrieve(context.Background(), task); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(srv.Requests()[0].Header.Get("Accept-Language"))
+	// Output: zh
+}
+
+// The raw level speaks the wire format of the description.
+func ExampleClientWithResponses_RetrieveAgentResultWithResponse() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Pending: 1})}
+	answer, err := client.RetrieveAgentResultWithResponse(context.Background(), &api.RetrieveAgentResultParams{}, task)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if answer.JSON200 != nil {
+		fmt.Println(answer.StatusCode(), answer.JSON200.Status)
+	}
+	// Output: 200 pending
+}
