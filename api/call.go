@@ -117,6 +117,7 @@ func (g *guard) answer(resp *http.Response, err error) (*Result, *Error) {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
 	}
 	r.RequestID = cmp.Or(resp.Header.Get("X-Log-Id"), resp.Header.Get("X-Request-Id"), r.RequestID, r.ID)
+	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
 	if v == answered {
 		return r, nil
@@ -181,7 +182,7 @@ func (g *guard) log(ctx context.Context, op string, attempt int, start time.Time
 		return
 	}
 	if e == nil {
-		e = &Error{StatusCode: http.StatusOK, RequestID: r.RequestID}
+		e = &Error{StatusCode: r.StatusCode, RequestID: r.RequestID}
 	}
 	attrs := []slog.Attr{
 		slog.String("operation", op), slog.Int("status", e.StatusCode), slog.Duration("duration", time.Since(start)),

@@ -32,14 +32,15 @@ func decode(status int, contentType string, body []byte, poll bool) (*Result, ve
 	if isEventStream(contentType, trimmed) {
 		r, v = decodeStream(status, trimmed, poll)
 	} else {
-		r, v = decodeJSON(status, trimmed)
+		r, v = decodeJSON(status, trimmed, true)
 	}
 	r.Raw = body
 	return r, v
 }
 
 // envelope is the fast path: the generated Result, which covers the documented shapes,
-// and the keys whose presence sends an answer down the tolerant path.
+// and the keys whose presence sends an answer down the tolerant path. Like all of
+// encoding/json it takes a key in any letter case.
 type envelope struct {
 	plainResult
 	Data       json.RawMessage `json:"data"`
@@ -54,8 +55,8 @@ type envelope struct {
 type plainResult Result // without methods
 
 // decodeJSON reads one JSON object.
-func decodeJSON(status int, body []byte) (*Result, verdict) {
-	r, top, err := parse(body, true)
+func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
+	r, top, err := parse(body, unwrap)
 	if err != nil || r == nil {
 		switch {
 		case status < 200 || status > 299:
@@ -75,8 +76,11 @@ func decodeJSON(status int, body []byte) (*Result, verdict) {
 func parse(body []byte, unwrap bool) (*Result, object, error) {
 	var e envelope
 	err := json.Unmarshal(body, &e)
-	if err == nil && body[0] == '{' && (e.Status != "" || !bytes.Contains(body, []byte(`"status"`))) && e.Error == nil && e.Data == nil && e.TaskStatus == nil &&
-		e.AsyncIDAlt == nil && e.Success == nil && e.Code == nil && e.Msg == nil && e.Message == nil {
+	plain := err == nil && body[0] == '{' && e.Data == nil && e.TaskStatus == nil && e.AsyncIDAlt == nil &&
+		e.Success == nil && e.Code == nil && e.Msg == nil && e.Message == nil &&
+		// Here encoding/json may have taken a null, or a key in other letter case, for the value.
+		(e.Status != "" || !bytes.Contains(body, []byte(`"status"`))) && e.Error == nil && !bytes.Contains(body, []byte(`"error"`))
+	if plain {
 		if e.RawStatus = string(e.Status); e.Status.normalize() == StatusFailed {
 			e.Error = &ErrorDetail{}
 		}
@@ -90,8 +94,9 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 		return nil, nil, nil
 	}
 	detail := findError(top)
-	if data := asObject(top["data"]); unwrap && data != nil && detail == nil &&
-		!has(top, "choices") && !has(top, "async_id") && !isString(top["status"]) {
+	_, hasChoices := top["choices"]
+	_, hasID := top["async_id"]
+	if data := asObject(top["data"]); unwrap && data != nil && detail == nil && !hasChoices && !hasID && !isString(top["status"]) {
 		top, body = data, top["data"]
 		detail = findError(top)
 	}
@@ -158,7 +163,7 @@ func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
 		folded.add(r)
 	}
 	if poll && count == 1 && skipped < 3 {
-		r, v := decodeJSON(status, bytes.TrimSpace(first))
+		r, v := decodeJSON(status, bytes.TrimSpace(first), false)
 		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
 		return r, v
 	}
@@ -308,7 +313,7 @@ func looseParts(raw json.RawMessage) []Part {
 }
 
 // videoAddress matches a text that is nothing but the address of a video.
-var videoAddress = regexp.MustCompile(`(?i)^https?://[^\s?#]+\.(mp4|mov|webm)([?#]\S*)?$`)
+var videoAddress = regexp.MustCompile(`(?i)^https?://[^\s/?#]+/[^\s?#]*\.(mp4|mov|webm)([?#]\S*)?$`)
 
 // address reads an address: a string, or an object that holds one.
 func address(raw json.RawMessage) string {

@@ -82,6 +82,9 @@ func (c ErrorCode) class() (class error, retryable bool) {
 // code 500 inside HTTP 200 stands for mistakes of the caller, such as a wrong path, and is
 // never transient.
 func classify(status int, code ErrorCode, message string, flat bool) (class error, retryable bool) {
+	if status >= 300 && status <= 399 { // Whoever redirects, it is not the API.
+		return nil, false
+	}
 	class, retryable = code.class()
 	if class == nil { // An HTTP status means what it means as a code.
 		class, retryable = ErrorCode(strconv.Itoa(status)).class()
@@ -177,6 +180,8 @@ type TaskError struct {
 	Task Task
 	// Result is the whole answer. It is left out of JSON because it may hold signed URLs.
 	Result *Result `json:"-"`
+	// StatusCode is the HTTP status of the answer, mostly 200.
+	StatusCode int
 	// Code is the business code; empty when the server gave none.
 	Code ErrorCode
 	// Message is the text of the server; empty when it gave none.
@@ -203,10 +208,9 @@ func (e *TaskError) Retryable() bool {
 	return retryable
 }
 
-// classify is that of an answer inside HTTP 200, where a failed task stands.
 func (e *TaskError) classify() (class error, retryable bool) {
 	flat := e.Result != nil && e.Result.Error != nil && e.Result.Error.Flat
-	return classify(http.StatusOK, e.Code, e.Message, flat)
+	return classify(e.StatusCode, e.Code, e.Message, flat)
 }
 
 // describe is the common tail of error texts; what is empty is left out.

@@ -64,6 +64,9 @@ type Result struct {
 	// Status `pending` (processing), `success` (completed), `failed` (failed).
 	Status Status `json:"status,omitempty"`
 
+	// StatusCode HTTP status of the answer.
+	StatusCode int `json:"-"`
+
 	// Usage Token counts; nil when the answer has none.
 	Usage *Usage `json:"usage,omitempty"`
 

@@ -78,7 +78,7 @@ func (r *Result) Err() error {
 	if r.Status != StatusFailed {
 		return nil
 	}
-	e := &TaskError{Task: r.Task(), Result: r, RequestID: r.RequestID}
+	e := &TaskError{Task: r.Task(), Result: r, StatusCode: r.StatusCode, RequestID: r.RequestID}
 	if r.Error != nil {
 		e.Code, e.Message = r.Error.Code, r.Error.Message
 	}
