@@ -69,42 +69,50 @@ func (c *ClientWithResponses) post(ctx context.Context, template *http.Request, 
 
 var defaultLanguage = []string{"en-US,en"}
 
-// read repeats send until it gives an answer, a failure that another attempt would not
-// mend, or the attempts run out.
-func (g *guard) read(ctx context.Context, op string, send func() (*http.Response, error)) (*Result, error) {
+// retry repeats an attempt until it gives an answer, a failure that another attempt would
+// not mend, or the attempts run out.
+func retry[T any](ctx context.Context, g *guard, attempt func(n int) (T, *Error)) (T, error) {
 	for n := 1; ; n++ {
-		start := time.Now()
-		resp, err := send() //nolint:bodyclose // answer closes it.
-		r, e := g.answer(resp, err)
-		g.log(ctx, op, n, start, r, e)
+		r, e := attempt(n)
 		if e == nil {
 			return r, nil
 		}
-		e.Op = op
 		e.Attempts += n - 1
 		if !e.again || n >= g.maxAttempts || ctx.Err() != nil {
-			return nil, e
+			return r, e
 		}
-		delay := max(rand.N(min(firstBackoff<<min(n-1, 10), maxBackoff)), e.RetryAfter)
+		delay := max(rand.N(min(firstBackoff<<min(n-1, 10), maxBackoff)), e.RetryAfter, e.pause)
 		if deadline, ok := ctx.Deadline(); e.RetryAfter > maxRetryAfter || ok && time.Until(deadline) < delay {
-			return nil, e
+			return r, e
 		}
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
+		if !sleep(ctx, delay) {
 			e.Err = errors.Join(e.Err, g.cause(ctx, ctx, ctx.Err(), ""))
-			return nil, e
+			return r, e
 		}
 	}
 }
 
+// sleep waits for d, and reports whether the context let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // answer reads what one attempt gave: a Result, or why there is none.
-func (g *guard) answer(resp *http.Response, err error) (*Result, *Error) {
+func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Error) {
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			return nil, e
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			e = &Error{Err: err} // of a request editor
 		}
-		return nil, &Error{Err: err} // of a request editor
+		e.Op = op
+		return nil, e
 	}
 	data, err := g.readAll(resp)
 	key := ""
@@ -123,6 +131,7 @@ func (g *guard) answer(resp *http.Response, err error) (*Result, *Error) {
 		return r, nil
 	}
 	e := &Error{
+		Op:         op,
 		StatusCode: resp.StatusCode,
 		RequestID:  r.RequestID,
 		RetryAfter: r.RetryAfter,
@@ -181,16 +190,14 @@ func (g *guard) log(ctx context.Context, op string, attempt int, start time.Time
 	if g.logger == nil || !g.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	if e == nil {
+	if r != nil {
 		e = &Error{StatusCode: r.StatusCode, RequestID: r.RequestID}
 	}
 	attrs := []slog.Attr{
 		slog.String("operation", op), slog.Int("status", e.StatusCode), slog.Duration("duration", time.Since(start)),
 		slog.Int("attempt", attempt), slog.String("request_id", line(e.RequestID, 64)),
 	}
-	if r != nil {
-		attrs = append(attrs, slog.String("task_status", string(r.Status)))
-	} else {
+	if r == nil {
 		attrs = append(attrs, slog.String("error", e.Error()))
 	}
 	g.logger.LogAttrs(ctx, slog.LevelDebug, "zai", attrs...)

@@ -50,7 +50,7 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 	if auth == nil {
 		return nil, invalid("", "the auth editor is nil")
 	}
-	g := &guard{timeout: defaultTimeout, maxBody: defaultMaxBody, maxAttempts: defaultMaxAttempts, userAgent: []string{userAgent()}}
+	g := &guard{timeout: defaultTimeout, idleTimeout: defaultIdleTimeout, maxBody: defaultMaxBody, maxAttempts: defaultMaxAttempts, userAgent: []string{userAgent()}}
 	c := &Client{Server: DefaultServer, Client: g, RequestEditors: []RequestEditorFn{auth}}
 	var next HttpRequestDoer = &http.Client{Transport: defaultTransport()}
 	for _, opt := range opts {
@@ -78,7 +78,7 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 		return nil, invalid("", "base URL: %w", err)
 	}
 	c.Server = base.String() + "/"
-	if g.poll, err = NewRetrieveAgentResultRequestWithBody(c.Server, nil, "application/json", nil); err != nil {
+	if g.template, err = NewRetrieveAgentResultRequestWithBody(c.Server, nil, "application/json", nil); err != nil {
 		return nil, invalid("", "base URL: %w", withoutURL(err))
 	}
 	g.origin = base

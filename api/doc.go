@@ -4,8 +4,9 @@
 // # Levels
 //
 // The verbs are methods of [ClientWithResponses], which [New] makes: Retrieve asks for
-// the result of an asynchronous agent task. They return a [Result], one type for every
-// answer, and errors that a program can act on.
+// the result of an asynchronous agent task, Wait and Watch poll it until it has ended,
+// WaitAll does so for many, and Download and DownloadFile fetch its files. They
+// return a [Result], one type for every answer, and errors that a program can act on.
 //
 // The generated methods, such as RetrieveAgentResultWithResponse, speak the wire format
 // as it is described. On a client that New made they are bounded and keep the key safe just
@@ -25,7 +26,7 @@
 // and the request id. A task that failed is a [*TaskError]. Both match the classes of this
 // package with errors.Is, such as [ErrQuota], and tell with Retryable whether the failure
 // is transient. What is refused before anything is sent matches [ErrInvalidRequest] and has
-// the StatusCode 0.
+// the StatusCode 0. A wait that ended before its task is a [*WaitError].
 //
 // # Bounds and secrets
 //

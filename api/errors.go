@@ -136,8 +136,9 @@ type Error struct {
 	// Err is the cause: of the transport, of the context, or a sentinel of this package.
 	Err error
 
-	flat  bool // see ErrorDetail.Flat
-	again bool // a read may be repeated after this
+	flat  bool          // see ErrorDetail.Flat
+	again bool          // a read may be repeated after this
+	pause time.Duration // and not sooner than this
 }
 
 // Error gives the operation, the HTTP status, the code and the text on one short line.

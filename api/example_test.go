@@ -1,11 +1,15 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,4 +222,158 @@ func ExampleClientWithResponses_RetrieveAgentResultWithResponse() {
 		fmt.Println(answer.StatusCode(), answer.JSON200.Status)
 	}
 	// Output: 200 pending
+}
+
+// Wait polls until the task has ended, on a schedule made for tasks of seconds to
+// minutes. Always give it a limit.
+func ExampleClientWithResponses_Wait() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{VideoURLs: []string{"https://media.example.com/kiss.mp4"}})}
+	ctx := context.Background()
+
+	result, err := client.Wait(ctx, task, api.MaxWait(10*time.Minute))
+	var failed *api.TaskError
+	var unfinished *api.WaitError
+	switch {
+	case errors.As(err, &failed):
+		log.Fatalf("the task failed: %s %s", failed.Code, failed.Message)
+	case errors.As(err, &unfinished):
+		log.Fatalf("still %v after %v: wait again later for %s", unfinished.Result, unfinished.Elapsed, unfinished.Task)
+	case err != nil:
+		log.Fatal(err)
+	}
+	fmt.Println(result.VideoURLs())
+	// Output: [https://media.example.com/kiss.mp4]
+}
+
+// Watch shows each state on the way.
+func ExampleClientWithResponses_Watch() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Pending: 2})}
+
+	for result, err := range client.Watch(context.Background(), task, api.Every(time.Millisecond), api.MaxWait(time.Minute)) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(result.Status)
+	}
+	// Output:
+	// pending
+	// pending
+	// success
+}
+
+// WaitAll waits for many tasks with few requests at once, and yields each as it ends.
+func ExampleClientWithResponses_WaitAll() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	tasks := []api.Task{
+		{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})},
+		{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Code: "1301", Message: "picture refused"})},
+	}
+
+	videos, failures := 0, 0
+	for task, outcome := range client.WaitAll(context.Background(), slices.Values(tasks), api.MaxWait(10*time.Minute)) {
+		if outcome.Err != nil {
+			failures++
+			continue
+		}
+		fmt.Println(task == tasks[0], len(outcome.Result.VideoURLs()))
+		videos++
+	}
+	fmt.Println(videos, failures)
+	// Output:
+	// true 1
+	// 1 1
+}
+
+// A Task is all that another process needs: submit, store, restart, wait.
+func ExampleTask() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	submitted := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})}
+
+	// One process stores the task: as JSON, or as one line of text.
+	stored, err := json.Marshal(submitted)
+	if err != nil {
+		log.Fatal(err)
+	}
+	line := submitted.String()
+
+	// Another process takes it up.
+	var task api.Task
+	if err := json.Unmarshal(stored, &task); err != nil {
+		log.Fatal(err)
+	}
+	again, err := api.ParseTask(line)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.Wait(context.Background(), task, api.MaxWait(10*time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Status, task == again)
+	// Output: success true
+}
+
+// Download writes a result file to any writer, in one attempt.
+func ExampleClientWithResponses_Download() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	address := srv.AddFile("kiss.mp4", []byte("a very short video"))
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var video bytes.Buffer
+	n, err := client.Download(context.Background(), address, &video, api.MaxBytes(100<<20))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n, video.String())
+	// Output: 18 a very short video
+}
+
+// DownloadFile retries, and puts the file in place once it is complete.
+func ExampleClientWithResponses_DownloadFile() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	address := srv.AddFile("kiss.mp4", []byte("a very short video"))
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "zai")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	path := filepath.Join(dir, "kiss.mp4")
+	n, err := client.DownloadFile(context.Background(), address, path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n)
+	// Output: 18
 }

@@ -21,9 +21,10 @@ import (
 // wherever the server echoes it.
 type guard struct {
 	next        HttpRequestDoer
-	poll        *http.Request // of retrieveAgentResult, without body and credentials
+	template    *http.Request // of retrieveAgentResult, without body and credentials
 	origin      *url.URL      // set last: its presence says that the client is complete
 	timeout     time.Duration
+	idleTimeout time.Duration
 	maxBody     int64
 	maxAttempts int
 	logger      *slog.Logger
@@ -62,7 +63,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	case err != nil:
 		err = g.cause(caller, ctx, err, key)
 	case resp == nil || resp.Body == nil:
-		err = errors.New("the HTTP client gave no answer and no error")
+		err = errNoAnswer
 	case resp.Request != nil && !sameOrigin(resp.Request.URL, g.origin):
 		err = errors.Join(errors.New("the HTTP client followed a redirect to another origin"), resp.Body.Close())
 	default:
@@ -99,6 +100,8 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 	}
 	return err
 }
+
+var errNoAnswer = errors.New("the HTTP client gave no answer and no error")
 
 // maskedError is an error whose text held the key. It can be compared and not unwrapped.
 type maskedError struct {

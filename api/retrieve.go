@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Retrieve asks once for the state of an agent task (POST /v1/agents/async-result).
@@ -18,28 +20,39 @@ import (
 // task must name an agent and an async id; an agent that has no async ids takes what
 // identifies the task through BodyFields. The context bounds all attempts.
 func (c *ClientWithResponses) Retrieve(ctx context.Context, task Task, editors ...RequestEditorFn) (*Result, error) {
-	const op = "retrieveAgentResult"
-	g, err := c.guard(ctx, op, editors)
+	g, err := c.guard(ctx, opRetrieve, editors)
 	if err != nil {
 		return nil, err
 	}
+	r, err := retry(ctx, g, func(n int) (*Result, *Error) { return c.poll(ctx, g, n, task, editors) })
+	if err != nil {
+		return nil, err
+	}
+	return r.of(task), nil
+}
+
+// opRetrieve is the operation id of the description.
+const opRetrieve = "retrieveAgentResult"
+
+// poll is one attempt to retrieve a task, the n-th.
+func (c *ClientWithResponses) poll(ctx context.Context, g *guard, n int, task Task, editors []RequestEditorFn) (*Result, *Error) {
 	if task.AgentID == "" {
-		return nil, invalid(op, "the agent id is empty")
+		return nil, invalid(opRetrieve, "the agent id is empty")
 	}
 	if task.AsyncID == "" {
 		editors = append(slices.Clip(editors), identified)
 	}
-	r, err := g.read(ctx, op, func() (*http.Response, error) { return c.post(ctx, g.poll, task, editors) })
-	if err != nil {
-		return nil, err
-	}
-	if r.AgentID == "" {
-		r.AgentID = task.AgentID
-	}
-	if r.AsyncID == "" {
-		r.AsyncID = task.AsyncID
-	}
-	return r, nil
+	start := time.Now()
+	resp, err := c.post(ctx, g.template, task, editors) //nolint:bodyclose // answer closes it.
+	r, e := g.answer(opRetrieve, resp, err)
+	g.log(ctx, opRetrieve, n, start, r, e)
+	return r, e
+}
+
+// of fills in the ids of the task that was asked for, where the answer has none.
+func (r *Result) of(task Task) *Result {
+	r.AgentID, r.AsyncID = cmp.Or(r.AgentID, task.AgentID), cmp.Or(r.AsyncID, task.AsyncID)
+	return r
 }
 
 // identified refuses a request that names an agent and nothing else: the server would

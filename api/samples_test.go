@@ -488,6 +488,7 @@ var sampleSentinels = []struct {
 	{"ErrContentBlocked", api.ErrContentBlocked, "content"},
 	{"ErrInvalidRequest", api.ErrInvalidRequest, "invalid_request"},
 	{"ErrMalformed", api.ErrMalformed, ""},
+	{"ErrNoResult", api.ErrNoResult, ""},
 	{"ErrNotFound", api.ErrNotFound, "not_found"},
 	{"ErrOverloaded", api.ErrOverloaded, "overload"},
 	{"ErrPermission", api.ErrPermission, "permission"},

@@ -1,6 +1,6 @@
-// Demo follows an agent task from pending to success and prints the addresses of its
-// videos. Without a key it makes the task on a stand-in server of its own; with
-// ZAI_API_KEY set and a task named by -async-id it asks the real one.
+// Demo waits for an agent task, shows each look at it, and downloads what it came to. Without a
+// key it makes the task on a stand-in server of its own; with ZAI_API_KEY set and a task
+// named by -async-id it asks the real one.
 package main
 
 import (
@@ -9,8 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"example.com/zai/api"
@@ -35,77 +39,81 @@ func run(ctx context.Context, args []string, haveKey bool, out io.Writer) error 
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	agentID := flags.String("agent-id", string(api.AgentViduTemplate), "agent that made the task")
 	asyncID := flags.String("async-id", "", "task to ask the real server for; needs ZAI_API_KEY")
-	every := flags.Duration("every", 5*time.Second, "time between two looks at the real server")
-	limit := flags.Duration("limit", 10*time.Minute, "how long to look at the most")
+	limit := flags.Duration("limit", 10*time.Minute, "how long to wait at the most")
+	dir := flags.String("dir", "", "folder for the files; a new temporary one by default")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 || *every <= 0 {
+	if flags.NArg() > 0 {
 		flags.Usage()
-		return errors.New("-every must be positive, and there are no arguments beside the flags")
+		return errors.New("there are no arguments beside the flags")
 	}
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-
 	task := api.Task{AgentID: api.AgentID(*agentID), AsyncID: *asyncID}
+	opts := []api.WaitOption{api.MaxWait(*limit)}
+	var client *api.ClientWithResponses
+	var err error
 	if *asyncID != "" {
-		client, err := api.NewFromEnv()
-		if err != nil {
-			return err
+		client, err = api.NewFromEnv()
+	} else {
+		if haveKey {
+			fmt.Fprintln(out, "ZAI_API_KEY is set, but no task is given with -async-id: asking the stand-in server.")
 		}
-		return follow(ctx, client, task, *every, out)
+		srv := zaitest.NewServer()
+		defer srv.Close()
+		client, err = api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+		task = api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Pending: 2})}
+		opts = append(opts, api.Every(300*time.Millisecond))
 	}
-	if haveKey {
-		fmt.Fprintln(out, "ZAI_API_KEY is set, but no task is given with -async-id: asking the stand-in server.")
-	}
-	srv := zaitest.NewServer()
-	defer srv.Close()
-	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 	if err != nil {
 		return err
 	}
-	task = api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Pending: 2})}
-	return follow(ctx, client, task, 300*time.Millisecond, out)
+	fmt.Fprintln(out, "task", task)
+	result, err := client.Wait(ctx, task, append(opts, api.OnPoll(func(r *api.Result, p api.Poll) { progress(out, r, p) }))...)
+	if err != nil {
+		return err
+	}
+	return save(ctx, client, result, *dir, out)
 }
 
-// follow looks at the task until it has ended, and prints each state.
-func follow(ctx context.Context, client *api.ClientWithResponses, task api.Task, every time.Duration, out io.Writer) error {
-	fmt.Fprintf(out, "task %s of %s\n", task.AsyncID, task.AgentID)
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		result, err := client.Retrieve(ctx, task)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(out, result.Status)
-		if err := result.Err(); err != nil {
-			return err
-		}
-		if result.Status.Terminal() {
-			return show(result, out)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("the task has not ended: %w", context.Cause(ctx))
-		}
+// progress prints one look at the task.
+func progress(out io.Writer, r *api.Result, p api.Poll) {
+	switch {
+	case r == nil:
+		fmt.Fprintf(out, "%6.1fs  %v\n", p.Elapsed.Seconds(), p.Err)
+	case p.Next > 0:
+		fmt.Fprintf(out, "%6.1fs  %s, next look in %.1fs\n", p.Elapsed.Seconds(), r.Status, p.Next.Seconds())
+	default:
+		fmt.Fprintf(out, "%6.1fs  %s\n", p.Elapsed.Seconds(), r.Status)
 	}
 }
 
-// show prints what a finished task came to.
-func show(result *api.Result, out io.Writer) error {
-	urls := append(append(result.VideoURLs(), result.FileURLs()...), result.ImageURLs()...)
-	for _, url := range urls {
-		fmt.Fprintln(out, url)
-	}
+// save downloads the files of a finished task, and prints where they are.
+func save(ctx context.Context, client *api.ClientWithResponses, result *api.Result, dir string, out io.Writer) (err error) {
 	if text := result.Text(); text != "" {
 		fmt.Fprintln(out, text)
-	} else if len(urls) == 0 {
-		return errors.New("the task succeeded without a result")
 	}
 	if reason := result.FinishReason(); reason.Abnormal() {
 		fmt.Fprintf(out, "the result is incomplete: %s\n", reason)
+	}
+	addresses := slices.Concat(result.VideoURLs(), result.FileURLs(), result.ImageURLs())
+	if dir == "" && len(addresses) > 0 {
+		if dir, err = os.MkdirTemp("", "zai-demo-"); err != nil {
+			return err
+		}
+	}
+	for i, address := range addresses {
+		u, err := url.Parse(address)
+		if err != nil {
+			return fmt.Errorf("address %d of the result is not a URL", i+1)
+		}
+		fmt.Fprintln(out, u.Scheme+"://"+u.Host+u.Path) // The query is a signature, and is not shown.
+		// The server names the kind of the file, and nothing else of where it goes.
+		name := filepath.Join(dir, strconv.Itoa(i+1)+filepath.Ext(filepath.Base(u.Path)))
+		n, err := client.DownloadFile(ctx, address, name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%d bytes in %s\n", n, name)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,16 +16,26 @@ import (
 	"example.com/zai/api/zaitest"
 )
 
-func TestDemoShowsEachStateAndTheVideo(t *testing.T) {
+func TestDemoShowsEachStateAndSavesTheVideo(t *testing.T) {
 	t.Parallel()
+	dir := t.TempDir()
 	var out bytes.Buffer
-	if err := run(t.Context(), nil, true, &out); err != nil {
+	if err := run(t.Context(), []string{"-dir", dir}, true, &out); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 6 || !strings.Contains(lines[0], "stand-in") || strings.Join(lines[2:5], " ") != "pending pending success" ||
-		!strings.HasPrefix(lines[5], "http://127.0.0.1:") || !strings.Contains(lines[5], ".mp4") {
+	want := regexp.MustCompile(`(?s)stand-in server\.
+task vidu_template_agent/.*
+ +0\.0s  pending, next look in 0\.3s
+ +0\.\ds  pending, next look in 0\.3s
+ +\d\.\ds  success
+http://127\.0\.0\.1:\d+/files/[^?]*\.mp4
+\d+ bytes in .*1\.mp4
+$`)
+	if !want.MatchString(out.String()) {
 		t.Errorf("printed:\n%s", out.String())
+	}
+	if info, err := os.Stat(filepath.Join(dir, "1.mp4")); err != nil || info.Size() == 0 {
+		t.Errorf("the video: %v, %v", info, err)
 	}
 }
 
@@ -36,34 +48,39 @@ func TestDemoAsksTheServerOfTheEnvironment(t *testing.T) {
 	t.Setenv("ZAI_BASE_URL", srv.URL)
 	for _, tt := range []struct {
 		script zaitest.TaskScript
-		want   string
+		want   []string
 		err    error
 	}{
-		{script: zaitest.TaskScript{Pending: 1, FileURLs: []string{"https://media.example.com/a.pdf"}}, want: "pending\nsuccess\nhttps://media.example.com/a.pdf\n"},
-		{script: zaitest.TaskScript{Text: "Bonjour", FinishReason: "length"}, want: "success\nBonjour\nthe result is incomplete: length\n"},
-		{script: zaitest.TaskScript{Code: "1301", Message: "blocked"}, want: "failed\n", err: api.ErrContentBlocked},
+		{script: zaitest.TaskScript{AgentID: "doc_translation_agent", FileURLs: []string{srv.AddFile("../a.pdf", []byte("text"))}}, want: []string{"success", "a.pdf\n", "4 bytes in ", "1.pdf"}},
+		{script: zaitest.TaskScript{AgentID: "doc_translation_agent", Text: "Bonjour", FinishReason: "length"}, want: []string{"Bonjour", "the result is incomplete: length"}},
+		{script: zaitest.TaskScript{Code: "1301", Message: "blocked"}, want: []string{"failed"}, err: api.ErrContentBlocked},
+		{script: zaitest.TaskScript{NoResult: true}, want: []string{"success"}, err: api.ErrNoResult},
+		{script: zaitest.TaskScript{Duration: time.Hour}, want: []string{"pending"}, err: context.DeadlineExceeded},
+		{script: zaitest.TaskScript{Replies: []zaitest.Reply{zaitest.APIError(401, "1004", "refused")}}, want: []string{"1004"}, err: api.ErrAuthentication},
 	} {
 		var out bytes.Buffer
-		err := run(t.Context(), []string{"-every", "1ms", "-async-id", srv.AddTask(tt.script)}, os.Getenv("ZAI_API_KEY") != "", &out)
+		agent := string(api.AgentViduTemplate)
+		if tt.script.AgentID != "" {
+			agent = tt.script.AgentID
+		}
+		err := run(t.Context(), []string{"-agent-id", agent, "-limit", "50ms", "-dir", t.TempDir(), "-async-id", srv.AddTask(tt.script)}, os.Getenv("ZAI_API_KEY") != "", &out)
 		if !errors.Is(err, tt.err) {
 			t.Errorf("error %v, want %v", err, tt.err)
 		}
-		if _, states, _ := strings.Cut(out.String(), "\n"); states != tt.want {
-			t.Errorf("printed %q, want %q", states, tt.want)
+		for _, want := range tt.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("printed %q, want %q in it", out.String(), want)
+			}
 		}
-	}
-	if err := run(t.Context(), []string{"-async-id", srv.AddTask(zaitest.TaskScript{NoResult: true})}, true, &bytes.Buffer{}); err == nil {
-		t.Error("a success without a result was not reported")
-	}
-	slow := []string{"-limit", "20ms", "-every", "1ms", "-async-id", srv.AddTask(zaitest.TaskScript{Duration: time.Hour})}
-	if err := run(t.Context(), slow, true, &bytes.Buffer{}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want the deadline", err)
+		if strings.Contains(out.String(), "Signature") {
+			t.Errorf("a signature was printed: %q", out.String())
+		}
 	}
 }
 
 func TestDemoRefusesBadFlags(t *testing.T) {
 	t.Setenv("ZAI_API_KEY", "")
-	for _, args := range [][]string{{"x"}, {"-every", "0s"}, {"-nonsense"}, {"-async-id", "x"}} {
+	for _, args := range [][]string{{"x"}, {"-limit", "0s"}, {"-nonsense"}, {"-async-id", "x"}} {
 		if err := run(t.Context(), args, false, &bytes.Buffer{}); err == nil {
 			t.Errorf("%q was accepted", args)
 		}
