@@ -107,7 +107,10 @@ type plainResult struct {
 }
 
 func plainRetrieve(ctx context.Context, doer *http.Client, task api.Task) (*plainResult, error) {
-	body, err := json.Marshal(task)
+	body, err := json.Marshal(struct {
+		AgentID api.AgentID `json:"agent_id"`
+		AsyncID string      `json:"async_id"`
+	}{task.AgentID, task.AsyncID})
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (c *ClientWithResponses) poll(ctx context.Context, g *guard, n int, task Ta
 		editors = append(slices.Clip(editors), identified)
 	}
 	start := time.Now()
-	resp, err := c.post(ctx, g.template, task, editors) //nolint:bodyclose // answer closes it.
+	resp, err := c.post(ctx, g.template, plainTask(task), editors) //nolint:bodyclose // answer closes it.
 	r, e := g.answer(opRetrieve, resp, err)
 	g.log(ctx, opRetrieve, n, start, r, e)
 	return r, e
