@@ -367,7 +367,7 @@ func ExampleClientWithResponses_DownloadFile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 
 	path := filepath.Join(dir, "kiss.mp4")
 	n, err := client.DownloadFile(context.Background(), address, path)

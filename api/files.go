@@ -232,7 +232,7 @@ func (g *guard) fetch(ctx context.Context, address string, failed func(error, bo
 		}
 		var req *http.Request
 		if err == nil {
-			req, err = http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+			req, err = http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 		}
 		switch {
 		case err != nil && hop > 0:
@@ -242,10 +242,10 @@ func (g *guard) fetch(ctx context.Context, address string, failed func(error, bo
 		}
 		// Without compression, Content-Length is the length of the file.
 		req.Header = http.Header{"User-Agent": g.userAgent, "Accept-Encoding": {"identity"}}
-		resp, err := g.next.Do(req)
+		resp, doErr := g.next.Do(req)
 		switch {
-		case err != nil:
-			return nil, failed(err, true)
+		case doErr != nil:
+			return nil, failed(doErr, true)
 		case resp == nil || resp.Body == nil:
 			return nil, failed(errNoAnswer, false)
 		case resp.Request != nil && g.checkFile(resp.Request.URL) != nil:

@@ -259,7 +259,7 @@ func (w *waiter) look(ctx context.Context, task Task) (r *Result, e *Error) {
 	}
 	if failed, ok := errors.AsType[*TaskError](r.Err()); ok && r.AsyncID == "" {
 		switch class, _ := failed.classify(); class {
-		case ErrAuthentication, ErrAccount, ErrPermission, ErrQuota, ErrRateLimited, ErrOverloaded:
+		case ErrAuthentication, ErrAccount, ErrPermission, ErrQuota, ErrRateLimited, ErrOverloaded: //nolint:errorlint // The class is the sentinel itself.
 			// This poll was refused, and the task may well go on.
 			return nil, &Error{Op: opRetrieve, StatusCode: r.StatusCode, Code: failed.Code, Message: failed.Message,
 				RequestID: r.RequestID, RetryAfter: r.RetryAfter, Attempts: 1}
@@ -306,7 +306,7 @@ func (r *Result) hasResult() bool {
 
 // delay is the time from a poll to the next; the schedule is explained at Wait.
 func (w *waiter) delay(n, failures int, elapsed time.Duration, r *Result, e *Error) time.Duration {
-	least := time.Duration(0)
+	var least time.Duration
 	if e != nil {
 		least = max(e.RetryAfter, jitter(min(firstBackoff<<min(failures, 10), maxBackoff)))
 	} else {
