@@ -106,7 +106,7 @@ func save(ctx context.Context, client *api.ClientWithResponses, result *api.Resu
 		if err != nil {
 			return fmt.Errorf("address %d of the result is not a URL", i+1)
 		}
-		fmt.Fprintln(out, u.Scheme+"://"+u.Host+u.Path) // The query is a signature, and is not shown.
+		fmt.Fprintln(out, address) // The result itself; a log would leave out the query, which is a signature.
 		// The server names the kind of the file, and nothing else of where it goes.
 		name := filepath.Join(dir, strconv.Itoa(i+1)+filepath.Ext(filepath.Base(u.Path)))
 		n, err := client.DownloadFile(ctx, address, name)
