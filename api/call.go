@@ -145,7 +145,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		e.Code, e.Message, e.flat = r.Error.Code, mask(string(redact([]byte(r.Error.Message))), key), r.Error.Flat
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		e.Message = "redirects are not followed"
-	default:
+	case v == refused:
 		e.Message = strings.TrimSpace(http.StatusText(resp.StatusCode) + " " + line(resp.Header.Get("Content-Type"), 64))
 	}
 	tooLarge := errors.Is(err, ErrBodyTooLarge)
@@ -156,7 +156,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	case err != nil:
 		e.again, e.Err = true, fmt.Errorf("%w: %w", ErrMalformed, err)
 	default:
-		e.again, e.Err = v == unread, ErrMalformed
+		e.again, e.Err = v == unread, fmt.Errorf("%w (Content-Type %q)", ErrMalformed, line(resp.Header.Get("Content-Type"), 64))
 	}
 	return nil, e
 }

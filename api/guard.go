@@ -65,7 +65,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	case resp == nil || resp.Body == nil:
 		err = errNoAnswer
 	case resp.Request != nil && !sameOrigin(resp.Request.URL, g.origin):
-		err = errors.Join(errors.New("the HTTP client followed a redirect to another origin"), resp.Body.Close())
+		err = errors.Join(errForeign, resp.Body.Close())
 	default:
 		resp.Status = mask(resp.Status, key)
 		for _, values := range resp.Header {
@@ -79,7 +79,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	cancel()
-	return nil, &Error{Err: err, Attempts: 1, again: true}
+	return nil, &Error{Err: err, Attempts: 1, again: !errors.Is(err, errForeign)}
 }
 
 // cause is what a failed exchange is reported with: why the caller's context ended, that
@@ -101,7 +101,10 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 	return err
 }
 
-var errNoAnswer = errors.New("the HTTP client gave no answer and no error")
+var (
+	errNoAnswer = errors.New("the HTTP client gave no answer and no error")
+	errForeign  = errors.New("the HTTP client followed a redirect to another origin")
+)
 
 // maskedError is an error whose text held the key. It can be compared and not unwrapped.
 type maskedError struct {

@@ -272,7 +272,7 @@ func (w *waiter) look(ctx context.Context, task Task) (r *Result, e *Error) {
 func (e *Error) passing() bool {
 	class, retryable := classify(e.StatusCode, e.Code, e.Message, e.flat)
 	redirect := e.StatusCode >= 300 && e.StatusCode <= 399
-	refused := errors.Is(e.Err, ErrInvalidRequest) || errors.Is(e.Err, ErrBodyTooLarge)
+	refused := errors.Is(e.Err, ErrInvalidRequest) || errors.Is(e.Err, ErrBodyTooLarge) || errors.Is(e.Err, errForeign)
 	return !redirect && !refused && (class == nil || class == ErrServer || retryable) //nolint:errorlint // The class is the sentinel itself.
 }
 
