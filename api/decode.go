@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
@@ -141,63 +142,45 @@ func (r *Result) conclude(status int, top object) verdict {
 
 // decodeStream reads a whole event stream and folds its events into one Result.
 func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
-	folded := &Result{}
+	events := eventReader{r: bufio.NewReader(bytes.NewReader(body)), max: int64(len(body))}
+	var all accumulator
 	var first []byte
 	var count, skipped int
 	var done bool
-	for event := range events(body) {
-		if done = string(bytes.TrimSpace(event)) == "[DONE]"; done {
+	for skipped < 3 {
+		event, err := events.next()
+		event = bytes.TrimSpace(event)
+		if done = string(event) == "[DONE]"; done || err != nil {
 			break
 		}
-		r, _, err := parse(bytes.TrimSpace(event), false)
+		r, _, err := parse(event, false)
 		if err != nil || r == nil {
-			if skipped++; skipped == 3 {
-				break
-			}
+			skipped++
 			continue
 		}
 		skipped = 0
 		if count++; count == 1 {
 			first = event
 		}
-		folded.add(r)
+		all.add(r)
 	}
 	if poll && count == 1 && skipped < 3 {
-		r, v := decodeJSON(status, bytes.TrimSpace(first), false)
+		r, v := decodeJSON(status, first, false)
 		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
 		return r, v
 	}
+	r := all.fold()
 	switch {
 	case status < 200 || status > 299:
-		return folded, refused
-	case folded.Error != nil:
-		folded.Status = StatusFailed
-	case skipped < 3 && (done || folded.FinishReason() != ""):
-		folded.Status = StatusSuccess
+		r.Status = ""
+		return r, refused
+	case r.Status == StatusFailed:
+	case skipped < 3 && (done || r.Status == StatusSuccess):
+		r.Status = StatusSuccess
 	default:
-		return folded, unread
+		return r, unread
 	}
-	return folded, answered
-}
-
-// add folds an event of a stream into r. The marks between tool calls are not the end
-// of the answer and are dropped.
-func (r *Result) add(event *Result) {
-	for _, c := range event.Choices {
-		if c.FinishReason == FinishToolCalls {
-			c.FinishReason = ""
-		}
-		r.Choices = append(r.Choices, c)
-	}
-	r.VideoResult = append(r.VideoResult, event.VideoResult...)
-	r.ID, r.RequestID = cmp.Or(event.ID, r.ID), cmp.Or(event.RequestID, r.RequestID)
-	r.AgentID, r.ConversationID = cmp.Or(event.AgentID, r.AgentID), cmp.Or(event.ConversationID, r.ConversationID)
-	if event.Usage != nil {
-		r.Usage = event.Usage
-	}
-	if event.Error != nil {
-		r.Error = event.Error
-	}
+	return r, answered
 }
 
 // object is a JSON object of which only the keys are read.
