@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -137,12 +136,12 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		RetryAfter: r.RetryAfter,
 		Attempts:   1,
 		Header:     redactHeader(resp.Header),
-		Body:       redact(bytes.Clone(data[:min(len(data), maxExcerpt)])),
+		Body:       []byte(redact(string(data[:min(len(data), maxExcerpt)]))),
 		Err:        err,
 	}
 	switch {
 	case r.Error != nil:
-		e.Code, e.Message, e.flat = r.Error.Code, mask(string(redact([]byte(r.Error.Message))), key), r.Error.Flat
+		e.Code, e.Message, e.flat = r.Error.Code, mask(redact(r.Error.Message), key), r.Error.Flat
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		e.Message = "redirects are not followed"
 	case v == refused:
@@ -224,14 +223,14 @@ func retryAfter(value string) time.Duration {
 var signed = regexp.MustCompile(`(?i)(https?:[^\s"'<>?]*\?)[^\s"'<>]+`)
 
 // redact takes the queries of addresses out of a text.
-func redact(text []byte) []byte { return signed.ReplaceAll(text, []byte("${1}…")) }
+func redact(text string) string { return signed.ReplaceAllString(text, "${1}…") }
 
 // redactHeader copies a header without the queries of addresses.
 func redactHeader(h http.Header) http.Header {
 	h = h.Clone()
 	for _, values := range h {
 		for i, v := range values {
-			values[i] = string(redact([]byte(v)))
+			values[i] = redact(v)
 		}
 	}
 	return h

@@ -57,8 +57,13 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	key := req.Header.Get("Authorization")
 	key = key[strings.LastIndexByte(key, ' ')+1:]
 	caller := req.Context()
-	ctx, cancel := context.WithTimeout(caller, g.timeout)
-	resp, err := g.next.Do(req.WithContext(ctx))
+	ctx, cancel := context.WithCancelCause(caller)
+	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
+	req = req.WithContext(ctx)
+	if strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
+		req.Body = &upload{ReadCloser: req.Body, guard: g, timer: timer}
+	}
+	resp, err := g.next.Do(req)
 	switch {
 	case err != nil:
 		err = g.cause(caller, ctx, err, key)
@@ -75,10 +80,11 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 				}
 			}
 		}
-		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel}
+		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel, timer: timer}
 		return resp, nil
 	}
-	cancel()
+	timer.Stop()
+	cancel(nil)
 	return nil, &Error{Err: err, Attempts: 1, again: !errors.Is(err, errForeign)}
 }
 
@@ -92,7 +98,7 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 		return caller.Err()
 	}
 	if attempt.Err() != nil {
-		return fmt.Errorf("no whole answer within %v: %w", g.timeout, context.DeadlineExceeded)
+		return context.Cause(attempt)
 	}
 	err = withoutURL(err)
 	if text := err.Error(); mask(text, key) != text {
@@ -102,6 +108,7 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 }
 
 var (
+	errTimeout  = fmt.Errorf("the server took longer than WithTimeout or WithIdleTimeout allow: %w", context.DeadlineExceeded)
 	errNoAnswer = errors.New("the HTTP client gave no answer and no error")
 	errForeign  = errors.New("the HTTP client followed a redirect to another origin")
 )
@@ -125,11 +132,17 @@ type body struct {
 	small *bufio.Reader // for a caller whose buffer does not hold a key
 	// The contexts of the call and of this attempt, for the reason why a read failed.
 	caller, attempt context.Context
-	cancel          context.CancelFunc
+	cancel          context.CancelCauseFunc
+	timer           *time.Timer // of the attempt; in a stream, of each read
+	stream          bool // the limit of time holds for each read, not for all of it
 }
 
 // Read reads at most the bound, and masks the key.
 func (b *body) Read(p []byte) (int, error) {
+	if b.stream {
+		b.timer.Reset(b.guard.idleTimeout)
+		defer b.timer.Stop()
+	}
 	if b.small == nil && len(p) > len(b.key) {
 		return b.masked(p)
 	}
@@ -192,8 +205,26 @@ func (b *body) bounded(p []byte) (int, error) {
 
 // Close closes the body and ends the attempt.
 func (b *body) Close() error {
-	defer b.cancel()
+	b.timer.Stop()
+	defer b.cancel(nil)
 	return b.ReadCloser.Close()
+}
+
+// upload is the body of a request that may take longer than WithTimeout: each piece must
+// be taken within the idle limit, and the answer must begin within WithTimeout after the last.
+type upload struct {
+	io.ReadCloser
+	guard *guard
+	timer *time.Timer
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.timer.Reset(u.guard.idleTimeout)
+	n, err := u.ReadCloser.Read(p)
+	if err != nil {
+		u.timer.Reset(u.guard.timeout)
+	}
+	return n, err
 }
 
 type readerFunc func([]byte) (int, error)

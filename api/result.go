@@ -80,7 +80,7 @@ func (r *Result) Err() error {
 	}
 	e := &TaskError{Task: r.Task(), Result: r, StatusCode: r.StatusCode, RequestID: r.RequestID}
 	if r.Error != nil {
-		e.Code, e.Message = r.Error.Code, r.Error.Message
+		e.Code, e.Message = r.Error.Code, redact(r.Error.Message)
 	}
 	return e
 }
