@@ -134,7 +134,7 @@ type body struct {
 	caller, attempt context.Context
 	cancel          context.CancelCauseFunc
 	timer           *time.Timer // of the attempt; in a stream, of each read
-	stream          bool // the limit of time holds for each read, not for all of it
+	stream          bool        // the limit of time holds for each read, not for all of it
 }
 
 // Read reads at most the bound, and masks the key.
