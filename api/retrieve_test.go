@@ -239,7 +239,7 @@ func TestRetrieveStopsAtTheBound(t *testing.T) {
 	close(stop)
 	<-done
 	var e *api.Error
-	if !errors.Is(err, api.ErrBodyTooLarge) || !errors.As(err, &e) || e.StatusCode != 200 || len(e.Body) > 4<<10 || e.Attempts != 1 {
+	if !errors.Is(err, api.ErrBodyTooLarge) || !errors.As(err, &e) || e.StatusCode != http.StatusOK || len(e.Body) > 4<<10 || e.Attempts != 1 {
 		t.Errorf("got %v", err)
 	}
 	if peak.Load() > 40<<20 {
@@ -370,13 +370,13 @@ func TestRetrieveMasksTheKey(t *testing.T) {
 	for name, reply := range map[string]func(http.ResponseWriter){
 		"JSON error": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprintf(w, `{"error":{"code":"1004","message":"bad key %s\nsee https://x.example/a?Signature=abc"}}`, retrieveKey)
 		},
 		"HTML error": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/html")
 			w.Header().Set("X-Echo", "Bearer "+retrieveKey)
-			w.WriteHeader(502)
+			w.WriteHeader(http.StatusBadGateway)
 			fmt.Fprintf(w, "<p>%s</p><a href='https://x.example/a?Signature=abc'>", retrieveKey)
 		},
 		"truncated success": func(w http.ResponseWriter) {
@@ -443,8 +443,8 @@ func retrieveHoldsNo(t *testing.T, secret string, values ...any) {
 	t.Helper()
 	for _, v := range values {
 		var log strings.Builder
-		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "v", v)
-		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "v", v)
+		slog.New(slog.NewTextHandler(&log, nil)).InfoContext(t.Context(), "x", "v", v)
+		slog.New(slog.NewJSONHandler(&log, nil)).InfoContext(t.Context(), "x", "v", v)
 		encoded, _ := json.Marshal(v)
 		for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", v, v, v, v, v), string(encoded), log.String()} {
 			if strings.Contains(text, secret) {
@@ -463,7 +463,7 @@ func TestRetrieveMasksAtEveryCut(t *testing.T) {
 	for cut := range len(retrieveKey) + 1 {
 		doer := retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
 			parts := io.MultiReader(strings.NewReader(before+retrieveKey[:cut]), strings.NewReader(retrieveKey[cut:]+after))
-			return &http.Response{StatusCode: 200, Body: io.NopCloser(parts), Request: req}, nil
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(parts), Request: req}, nil
 		})
 		client, err := api.New(retrieveKey, api.WithHTTPClient(doer))
 		if err != nil {

@@ -118,7 +118,7 @@ func (e *eventReader) next() ([]byte, error) {
 			data, open = value, true
 		}
 		if open && (err != nil || len(line) == 0) {
-			return data, nil
+			return data, nil //nolint:nilerr // The end of the body ends the event, and comes again.
 		}
 	}
 }

@@ -1,0 +1,329 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/zai/api"
+	"example.com/zai/api/zaitest"
+)
+
+// optionsRefused checks an error of construction: its class, its text, and what it must not tell.
+func optionsRefused(t *testing.T, err error, want string, secrets ...string) {
+	t.Helper()
+	var e *api.Error
+	if !errors.Is(err, api.ErrInvalidRequest) || !errors.As(err, &e) || e.StatusCode != 0 || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want ErrInvalidRequest that says %q", err, want)
+	}
+	for _, secret := range secrets {
+		if err != nil && strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
+			t.Errorf("%v tells %q", err, secret)
+		}
+	}
+}
+
+func TestNewRefusesBadKeys(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"":                      "empty",
+		"sekret.key\n":          "byte 11",
+		"Bearer sekret.key":     "space",
+		"sekret\x00key":         "control",
+		"sekret\tkey":           "control",
+		"sekretkey\x7f":         "byte 10 of 10",
+		"sekretkéy":             "non-ASCII",
+		strings.Repeat(" ", 40): "space",
+	} {
+		_, err := api.New(key)
+		optionsRefused(t, err, want, "sekret")
+		client, err := api.NewWithAuth(api.BearerAuth(key), api.WithHTTPClient(optionsNever(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Retrieve(t.Context(), retrieveTask)
+		optionsRefused(t, err, want, "sekret")
+	}
+}
+
+// optionsNever is a Doer that must not be asked.
+func optionsNever(t *testing.T) api.HttpRequestDoer {
+	return retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+		t.Errorf("%s %s was sent", req.Method, req.URL)
+		return nil, errors.New("not to be sent")
+	})
+}
+
+func TestNewChecksTheBaseURL(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"":                                 "absolute",
+		"api.z.ai/api":                     "absolute",
+		"/api":                             "absolute",
+		"https://":                         "absolute",
+		"https:api.z.ai":                   "absolute",
+		"ftp://api.z.ai":                   "absolute",
+		"http://api.z.ai/api":              "loopback",
+		"http://127.0.0.1.example.com/api": "loopback",
+		"http://localhost.example.com/api": "loopback",
+		"https://me:sekret@api.z.ai/api":   "user info",
+		"https://me:sekret@api.z.ai:x/api": "port",
+		"https://api.z.ai/api?k=sekret":    "query",
+		"https://api.z.ai/api?":            "query",
+		"https://api.z.ai/api#sekret":      "fragment",
+		"https://api.z.ai/a/../api":        "path",
+		"https://api.z.ai/api/./x":         "path",
+		"https://api.z.ai//api":            "path",
+		"https://api.z.ai/a%2Fb":           "path",
+		"https://api.z.ai/a\x7fsekret":     "control character",
+	} {
+		_, err := api.New("id.secret", api.WithBaseURL(base))
+		optionsRefused(t, err, want, "sekret")
+	}
+	for base, path := range map[string]string{
+		"https://api.z.ai/api":                     "/api",
+		"https://api.z.ai/api/":                    "/api",
+		"https://api.z.ai/api//":                   "/api",
+		"https://api.z.ai":                         "",
+		"HTTPS://API.Z.AI/api":                     "/api",
+		"https://api.z.ai/api/paas/v4":             "/api",
+		"https://api.z.ai/api/paas/v4/":            "/api",
+		"https://api.z.ai/api/coding/paas/v4":      "/api",
+		"https://api.z.ai/api/coding/paas/v4/":     "/api",
+		"https://api.z.ai/api/coding":              "/api/coding",
+		"https://open.bigmodel.cn/api":             "/api",
+		"http://127.0.0.1:8080/x":                  "/x",
+		"http://[::1]:8080":                        "",
+		"http://localhost:8080/api/coding/paas/v4": "/api",
+		"http://127.8.9.10/api":                    "/api",
+	} {
+		var asked string
+		client, err := api.New("id.secret", api.WithBaseURL(base), api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+			asked = req.URL.Path
+			return nil, errors.New("enough")
+		})), api.WithMaxAttempts(1))
+		if err != nil {
+			t.Errorf("%s: %v", base, err)
+			continue
+		}
+		if _, err := client.Retrieve(t.Context(), retrieveTask); err == nil || asked != path+"/v1/agents/async-result" {
+			t.Errorf("%s: asked %q, %v", base, asked, err)
+		}
+	}
+}
+
+func TestNewRefusesBadOptions(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]api.ClientOption{
+		"an option is nil":       nil,
+		"editor is nil":          api.WithRequestEditorFn(nil),
+		"HTTP client is nil":     api.WithHTTPClient(nil),
+		"the HTTP client is nil": api.WithHTTPClient((*http.Client)(nil)),
+		"WithTimeout":            api.WithTimeout(0),
+		"WithIdleTimeout":        api.WithIdleTimeout(-time.Second),
+		"WithMaxBody":            api.WithMaxBody(0),
+		"WithMaxAttempts":        api.WithMaxAttempts(-1),
+		"lost":                   func(*api.Client) error { return errors.New("lost") },
+	} {
+		_, err := api.New("id.secret", opt)
+		optionsRefused(t, err, name)
+	}
+	_, err := api.NewWithAuth(nil)
+	optionsRefused(t, err, "auth editor is nil")
+	if _, err := api.NewClientWithResponses(api.DefaultServer, api.WithTimeout(time.Second)); err == nil || !strings.Contains(err.Error(), "needs New") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := api.New("id.secret", api.WithLogger(nil), api.WithMaxBody(math.MaxInt64)); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOptionsInEveryOrder: all permutations of the options make the same client.
+func TestOptionsInEveryOrder(t *testing.T) {
+	t.Parallel()
+	var requests int
+	var header http.Header
+	doer := retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+		requests++
+		header = req.Header
+		if req.URL.Host != "127.0.0.1:9" || req.Context().Done() == nil {
+			return nil, errors.New("the wrong place, or no limit of time")
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
+	})
+	opts := []api.ClientOption{
+		api.WithBaseURL("http://127.0.0.1:9/api"), api.WithHTTPClient(doer), api.WithTimeout(time.Minute),
+		api.WithMaxAttempts(1), api.WithMaxBody(10), api.WithRequestEditorFn(api.AcceptLanguage("zh")),
+	}
+	permutations := 0
+	var permute func(int)
+	permute = func(k int) {
+		if k < len(opts) {
+			for i := k; i < len(opts); i++ {
+				opts[k], opts[i] = opts[i], opts[k]
+				permute(k + 1)
+				opts[k], opts[i] = opts[i], opts[k]
+			}
+			return
+		}
+		permutations++
+		requests = 0
+		client, err := api.New("id.secret", slices.Clone(opts)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Retrieve(t.Context(), retrieveTask); !errors.Is(err, api.ErrMalformed) || requests != 1 ||
+			header.Get("Accept-Language") != "zh" || header.Get("Authorization") != "Bearer id.secret" {
+			t.Fatalf("permutation %d: %v, %d requests, %v", permutations, err, requests, header)
+		}
+	}
+	permute(0)
+	if permutations != 720 {
+		t.Errorf("%d permutations", permutations)
+	}
+}
+
+func TestNewFromEnv(t *testing.T) {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	other := zaitest.NewServer()
+	defer other.Close()
+	t.Setenv("ZAI_API_KEY", "")
+	_, err := api.NewFromEnv()
+	optionsRefused(t, err, "ZAI_API_KEY")
+	t.Setenv("ZAI_API_KEY", srv.APIKey)
+	t.Setenv("ZAI_BASE_URL", "")
+	if _, err := api.NewFromEnv(); err != nil {
+		t.Error(err)
+	}
+	t.Setenv("ZAI_BASE_URL", "http://sekret@example.com")
+	_, err = api.NewFromEnv()
+	optionsRefused(t, err, "user info", "sekret")
+	t.Setenv("ZAI_BASE_URL", srv.URL+"/coding/paas/v4/")
+	for want, opts := range map[*zaitest.Server][]api.ClientOption{srv: nil, other: {api.WithBaseURL(other.URL)}} {
+		client, err := api.NewFromEnv(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Retrieve(t.Context(), retrieveTask); err != nil || len(want.Requests()) != 1 {
+			t.Errorf("%v, %d requests", err, len(want.Requests()))
+		}
+	}
+}
+
+// TestRetrieveRefusesBeforeSending: bad input is refused with nothing sent.
+func TestRetrieveRefusesBeforeSending(t *testing.T) {
+	t.Parallel()
+	client, err := api.New("id.secret", api.WithHTTPClient(optionsNever(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := api.NewClientWithResponses(api.DefaultServer, api.WithHTTPClient(optionsNever(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	retrieve := func(c *api.ClientWithResponses, ctx context.Context, task api.Task, editors ...api.RequestEditorFn) error {
+		_, err := c.Retrieve(ctx, task, editors...)
+		return err
+	}
+	ctx := t.Context()
+	noID := api.Task{AgentID: "a"}
+	optionsRefused(t, retrieve(client, ctx, api.Task{AsyncID: "x"}), "agent id is empty")
+	optionsRefused(t, retrieve(client, ctx, noID), "async id is empty")
+	optionsRefused(t, retrieve(client, ctx, noID, api.AcceptLanguage("zh")), "async id is empty")
+	optionsRefused(t, retrieve(client, ctx, noID, api.BodyFields(nil)), "async id is empty")
+	optionsRefused(t, retrieve(client, ctx, noID, api.BodyFields(map[string]any{"custom_variables": nil})), "async id is empty")
+	optionsRefused(t, retrieve(client, nil, retrieveTask), "context is nil")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, nil), "editor is nil")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, api.AcceptLanguage("")), "empty")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, api.AcceptLanguage("de\r\nX-Evil: 1")), "control")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, api.BodyFields(map[string]any{"f": make(chan int)})), "BodyFields")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, func(_ context.Context, req *http.Request) error {
+		req.GetBody, req.Body = nil, nil
+		return nil
+	}, api.BodyFields(map[string]any{"f": 1})), "no JSON body")
+	optionsRefused(t, retrieve(nil, ctx, retrieveTask), "client is nil")
+	optionsRefused(t, retrieve(&api.ClientWithResponses{}, ctx, retrieveTask), "not made by New")
+	optionsRefused(t, retrieve(raw, ctx, retrieveTask), "not made by New")
+
+	lost := errors.New("the vault is sealed")
+	broken, err := api.NewWithAuth(api.BearerAuthFunc(func(context.Context) (string, error) { return "", lost }), api.WithHTTPClient(optionsNever(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := retrieve(broken, ctx, retrieveTask); !errors.Is(err, lost) || errors.Is(err, api.ErrInvalidRequest) {
+		t.Errorf("got %v", err)
+	}
+	unset, err := api.NewWithAuth(api.BearerAuthFunc(nil), api.WithHTTPClient(optionsNever(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	optionsRefused(t, retrieve(unset, ctx, retrieveTask), "source of the API key is nil")
+}
+
+// TestBodyFields: fields of the client and of the call are added, and the last word counts.
+func TestBodyFields(t *testing.T) {
+	t.Parallel()
+	srv := zaitest.NewServer()
+	t.Cleanup(srv.Close)
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL), api.WithRequestEditorFn(api.BodyFields(map[string]any{"user_id": "u-1", "n": 1})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := api.Task{AgentID: "a", AsyncID: "b"}
+	srv.Enqueue(zaitest.ServerError("1234")) // The second attempt carries the same body.
+	if _, err := client.Retrieve(t.Context(), task, api.BodyFields(map[string]any{"n": 2, "deep": map[string]any{"x": []int{1}}})); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"agent_id":"a","async_id":"b","deep":{"x":[1]},"n":2,"user_id":"u-1"}`
+	for _, req := range srv.Requests() {
+		if string(req.Body) != want {
+			t.Errorf("sent %s, want %s", req.Body, want)
+		}
+	}
+	if len(srv.Requests()) != 2 {
+		t.Errorf("%d requests", len(srv.Requests()))
+	}
+}
+
+// TestBearerAuthFuncIsAskedForEachAttempt: keys rotate between the attempts of a call.
+func TestBearerAuthFuncIsAskedForEachAttempt(t *testing.T) {
+	t.Parallel()
+	var keys []string
+	asked := 0
+	type contextKey struct{}
+	client, err := api.NewWithAuth(api.BearerAuthFunc(func(ctx context.Context) (string, error) {
+		asked++
+		return fmt.Sprint(ctx.Value(contextKey{}), asked), nil
+	}), api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+		keys = append(keys, req.Header.Get("Authorization"))
+		return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody}, nil
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Retrieve(context.WithValue(t.Context(), contextKey{}, "key-"), retrieveTask)
+	if !errors.Is(err, api.ErrServer) || !slices.Equal(keys, []string{"Bearer key-1", "Bearer key-2", "Bearer key-3"}) {
+		t.Errorf("%v, %v", keys, err)
+	}
+}
+
+// TestADoerThatGivesNothing: a Doer that breaks its contract is an error and no panic.
+func TestADoerThatGivesNothing(t *testing.T) {
+	t.Parallel()
+	for _, resp := range []*http.Response{nil, {StatusCode: 200}} {
+		client, err := api.New("id.secret", api.WithMaxAttempts(1), api.WithHTTPClient(retrieveDoerFunc(func(*http.Request) (*http.Response, error) { return resp, nil })))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Retrieve(t.Context(), retrieveTask); err == nil || !strings.Contains(err.Error(), "no answer") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
