@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // DefaultServer defines the Server URL for Production server
@@ -159,6 +160,87 @@ type VideoResult struct {
 	URL string `json:"url,omitempty"`
 }
 
+// FlatError is the refusal that the description shows. Error is what the client makes of every refusal.
+type FlatError struct {
+	// Code Number of the error.
+	Code int32 `json:"code"`
+
+	// Message What went wrong, in words.
+	Message string `json:"message"`
+}
+
+// File is an uploaded file. Its ID is what a request names it by.
+type File struct {
+	// Bytes Size in bytes.
+	Bytes int64 `json:"bytes,omitempty"`
+
+	// CreatedAt Timestamp of the upload.
+	CreatedAt int64 `json:"created_at,omitempty"`
+
+	// Filename Name of the file.
+	Filename string `json:"filename,omitempty"`
+
+	// ID Id of the file, by which a translation names its glossary.
+	ID string `json:"id,omitempty"`
+
+	// Object Kind of object.
+	Object string `json:"object,omitempty"`
+
+	// Purpose What the file is for.
+	Purpose string `json:"purpose,omitempty"`
+}
+
+// ConversationRequest asks for the files of a conversation with slides_glm_agent. Fields that are left empty are not sent.
+type ConversationRequest struct {
+	// AgentID Agent of the conversation; only the slides agent has any.
+	AgentID AgentID `json:"agent_id,omitempty"`
+
+	// ConversationID Conversation of the deck.
+	ConversationID string `json:"conversation_id,omitempty"`
+
+	// CustomVariables says what to export.
+	CustomVariables ConversationOptions `json:"custom_variables,omitzero"`
+}
+
+// PageExport is a page to export, and its size.
+type PageExport struct {
+	// Height Height of the page in points.
+	Height float64 `json:"height,omitempty"`
+
+	// Position Number of the page.
+	Position int `json:"position,omitempty"`
+
+	// Width Width of the page in points.
+	Width float64 `json:"width,omitempty"`
+}
+
+// ConversationOptions says what to export.
+type ConversationOptions struct {
+	// IncludePDF Whether a PDF is made too.
+	IncludePDF bool `json:"include_pdf,omitempty"`
+
+	// Pages Pages to export.
+	Pages []PageExport `json:"pages,omitempty"`
+}
+
+// SlidesRequest asks slides_glm_agent for slides or a poster. NewSlidesRequest makes one; fields that are left empty are not sent.
+type SlidesRequest struct {
+	// AgentID Agent, slides_glm_agent: filled in when it is empty.
+	AgentID AgentID `json:"agent_id"`
+
+	// ConversationID Conversation of a deck to work on further. Without it, a new deck is begun.
+	ConversationID string `json:"conversation_id,omitempty"`
+
+	// Messages Messages that hold the instructions.
+	Messages []RequestMessage `json:"messages"`
+
+	// RequestID Caller's own id of the request, different for each. Without it, the server makes one.
+	RequestID string `json:"request_id,omitempty"`
+
+	// Stream Whether the answer comes as a stream of events; nil, which is not sent, means yes. The agent streams even where this says no.
+	Stream *bool `json:"stream,omitempty"`
+}
+
 // SpecialEffectsVideosAgentError defines model for SpecialEffectsVideosAgentError.
 type SpecialEffectsVideosAgentError struct {
 	// AgentID Agent ID
@@ -183,18 +265,153 @@ type ErrorDetail struct {
 	Message string `json:"message,omitempty"`
 }
 
+// VideoRequest asks vidu_template_agent for an effects video, which costs money. NewVideoRequest makes one; fields that are left empty are not sent.
+type VideoRequest struct {
+	// AgentID Agent, vidu_template_agent: filled in when it is empty.
+	AgentID AgentID `json:"agent_id"`
+
+	// CustomVariables says how the video is made.
+	CustomVariables VideoOptions `json:"custom_variables,omitzero"`
+
+	// Messages Messages with exactly one picture and, if wanted, a prompt.
+	Messages []RequestMessage `json:"messages"`
+
+	// RequestID Caller's own id of the request, different for each. Without it, the server makes one.
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// VideoOptions says how the video is made.
+type VideoOptions struct {
+	// Template Effect to apply: `french_kiss`, `bodyshake` or `sexy_me`.
+	Template Template `json:"template"`
+}
+
+// TranslationRequest asks general_translation for a translation. NewTranslationRequest makes one; fields that are left empty are not sent.
+type TranslationRequest struct {
+	// AgentID Agent, general_translation: filled in when it is empty.
+	AgentID AgentID `json:"agent_id"`
+
+	// CustomVariables says how to translate.
+	CustomVariables TranslationOptions `json:"custom_variables,omitzero"`
+
+	// Messages Messages that hold the text to translate.
+	Messages []RequestMessage `json:"messages"`
+
+	// Stream Whether the answer comes as a stream of events; nil, which is not sent, means no.
+	Stream *bool `json:"stream,omitempty"`
+}
+
+// COTStrategyConfig holds the options of StrategyCOT.
+type COTStrategyConfig struct {
+	// ReasonLang Language to reason in: that of the text (`from`), or the one to translate into (`to`), which is the default.
+	ReasonLang string `json:"reason_lang,omitempty"`
+}
+
+// GeneralStrategyConfig holds the options of StrategyGeneral.
+type GeneralStrategyConfig struct {
+	// Suggestion Hints on style and on words.
+	Suggestion string `json:"suggestion,omitempty"`
+}
+
+// StrategyConfig holds the options of the strategies that have any.
+type StrategyConfig struct {
+	// COT holds the options of StrategyCOT.
+	COT COTStrategyConfig `json:"cot,omitzero"`
+
+	// General holds the options of StrategyGeneral.
+	General GeneralStrategyConfig `json:"general,omitzero"`
+}
+
+// TranslationOptions says how to translate.
+type TranslationOptions struct {
+	// Glossary Id of an uploaded file of terms.
+	Glossary string `json:"glossary,omitempty"`
+
+	// SourceLang Language of the text, `auto` by default, which leaves it to the agent to find out.
+	SourceLang Language `json:"source_lang,omitempty"`
+
+	// Strategy Way of translating: `general`, which is the default, `paraphrase`, `two_step`, `three_step`, `reflection` or `cot`.
+	Strategy Strategy `json:"strategy,omitempty"`
+
+	// StrategyConfig holds the options of the strategies that have any.
+	StrategyConfig StrategyConfig `json:"strategy_config,omitzero"`
+
+	// TargetLang Language to translate into, `zh-CN` by default.
+	TargetLang Language `json:"target_lang,omitempty"`
+}
+
+// RequestPart is one part of a message to an agent. Type says which other field is set.
+type RequestPart struct {
+	// FileID Id of an uploaded file.
+	FileID string `json:"file_id,omitempty"`
+
+	// FileURL Public http or https address of a file.
+	FileURL string `json:"file_url,omitempty"`
+
+	// ImageURL Public http or https address of a picture.
+	ImageURL string `json:"image_url,omitempty"`
+
+	// Text Text of a part of type text.
+	Text string `json:"text,omitempty"`
+
+	// Type Kind of part: PartText, PartImageURL, PartFileID or PartFileURL.
+	Type PartType `json:"type"`
+}
+
+// RequestMessage is one message to an agent.
+type RequestMessage struct {
+	// Content Parts of the message, always sent as a list.
+	Content []RequestPart `json:"content"`
+
+	// Role Author of the message; RoleUser when it is empty.
+	//
+	// Example: user
+	Role Role `json:"role"`
+}
+
 // AcceptLanguageTag Config desired response language for HTTP requests.
 //
 // Example: en-US,en
 type AcceptLanguageTag = string
+
+// UploadFileMultipartBody defines parameters for UploadFile.
+type UploadFileMultipartBody struct {
+	// File The file.
+	File openapi_types.File `json:"file"`
+
+	// Purpose What the file is for: `agent`.
+	Purpose string `json:"purpose"`
+}
+
+// InvokeAgentJSONBody defines parameters for InvokeAgent.
+type InvokeAgentJSONBody = AgentRequest
+
+// InvokeAgentParams defines parameters for InvokeAgent.
+type InvokeAgentParams struct {
+	AcceptLanguageTag *AcceptLanguageTag `json:"Accept-Language,omitempty"`
+}
 
 // RetrieveAgentResultParams defines parameters for RetrieveAgentResult.
 type RetrieveAgentResultParams struct {
 	AcceptLanguageTag *AcceptLanguageTag `json:"Accept-Language,omitempty"`
 }
 
+// GetAgentConversationParams defines parameters for GetAgentConversation.
+type GetAgentConversationParams struct {
+	AcceptLanguageTag *AcceptLanguageTag `json:"Accept-Language,omitempty"`
+}
+
+// UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
+type UploadFileMultipartRequestBody UploadFileMultipartBody
+
+// InvokeAgentJSONRequestBody defines body for InvokeAgent for application/json ContentType.
+type InvokeAgentJSONRequestBody = InvokeAgentJSONBody
+
 // RetrieveAgentResultJSONRequestBody defines body for RetrieveAgentResult for application/json ContentType.
 type RetrieveAgentResultJSONRequestBody = Task
+
+// GetAgentConversationJSONRequestBody defines body for GetAgentConversation for application/json ContentType.
+type GetAgentConversationJSONRequestBody = ConversationRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -270,6 +487,24 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// UploadFileWithBody performs a POST /paas/v4/files (the `UploadFile` operationId) request,
+	// with any type of body and a specified content type.
+	//
+	// Takes a file for use by an agent: at most 100 MB each and 100 files at a time, kept for 180 days. The formats are pdf, doc, xlsx, ppt, txt, jpg and png.
+	UploadFileWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InvokeAgentWithBody performs a POST /v1/agents (the `InvokeAgent` operationId) request,
+	// with any type of body and a specified content type.
+	//
+	// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+	InvokeAgentWithBody(ctx context.Context, params *InvokeAgentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InvokeAgent performs a POST /v1/agents (the `InvokeAgent` operationId) request.
+	// Takes a body of the `application/json` content type.
+	//
+	// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+	InvokeAgent(ctx context.Context, params *InvokeAgentParams, body InvokeAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RetrieveAgentResultWithBody performs a POST /v1/agents/async-result (the `RetrieveAgentResult` operationId) request,
 	// with any type of body and a specified content type.
 	//
@@ -281,6 +516,66 @@ type ClientInterface interface {
 	//
 	// This endpoint is used to query the result of an asynchronous request.
 	RetrieveAgentResult(ctx context.Context, params *RetrieveAgentResultParams, body RetrieveAgentResultJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAgentConversationWithBody performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request,
+	// with any type of body and a specified content type.
+	//
+	// Gives the files that were exported from a conversation with the slides agent.
+	GetAgentConversationWithBody(ctx context.Context, params *GetAgentConversationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAgentConversation performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request.
+	// Takes a body of the `application/json` content type.
+	//
+	// Gives the files that were exported from a conversation with the slides agent.
+	GetAgentConversation(ctx context.Context, params *GetAgentConversationParams, body GetAgentConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// UploadFileWithBody performs a POST /paas/v4/files (the `UploadFile` operationId) request,
+// with any type of body and a specified content type.
+//
+// Takes a file for use by an agent: at most 100 MB each and 100 files at a time, kept for 180 days. The formats are pdf, doc, xlsx, ppt, txt, jpg and png.
+func (c *Client) UploadFileWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUploadFileRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InvokeAgentWithBody performs a POST /v1/agents (the `InvokeAgent` operationId) request,
+// with any type of body and a specified content type.
+//
+// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+func (c *Client) InvokeAgentWithBody(ctx context.Context, params *InvokeAgentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInvokeAgentRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InvokeAgent performs a POST /v1/agents (the `InvokeAgent` operationId) request.
+// Takes a body of the `application/json` content type.
+//
+// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+func (c *Client) InvokeAgent(ctx context.Context, params *InvokeAgentParams, body InvokeAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInvokeAgentRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // RetrieveAgentResultWithBody performs a POST /v1/agents/async-result (the `RetrieveAgentResult` operationId) request,
@@ -315,6 +610,122 @@ func (c *Client) RetrieveAgentResult(ctx context.Context, params *RetrieveAgentR
 	return c.Client.Do(req)
 }
 
+// GetAgentConversationWithBody performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request,
+// with any type of body and a specified content type.
+//
+// Gives the files that were exported from a conversation with the slides agent.
+func (c *Client) GetAgentConversationWithBody(ctx context.Context, params *GetAgentConversationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAgentConversationRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAgentConversation performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request.
+// Takes a body of the `application/json` content type.
+//
+// Gives the files that were exported from a conversation with the slides agent.
+func (c *Client) GetAgentConversation(ctx context.Context, params *GetAgentConversationParams, body GetAgentConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAgentConversationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewUploadFileRequestWithBody constructs an http.Request for the UploadFile method, with any body, and a specified content type
+func NewUploadFileRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/paas/v4/files")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewInvokeAgentRequest calls the generic InvokeAgent builder with application/json body
+func NewInvokeAgentRequest(server string, params *InvokeAgentParams, body InvokeAgentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewInvokeAgentRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewInvokeAgentRequestWithBody constructs an http.Request for the InvokeAgent method, with any body, and a specified content type
+func NewInvokeAgentRequestWithBody(server string, params *InvokeAgentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/agents")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.AcceptLanguageTag != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Accept-Language", *params.AcceptLanguageTag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Accept-Language", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewRetrieveAgentResultRequest calls the generic RetrieveAgentResult builder with application/json body
 func NewRetrieveAgentResultRequest(server string, params *RetrieveAgentResultParams, body RetrieveAgentResultJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -336,6 +747,61 @@ func NewRetrieveAgentResultRequestWithBody(server string, params *RetrieveAgentR
 	}
 
 	operationPath := fmt.Sprintf("/v1/agents/async-result")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.AcceptLanguageTag != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Accept-Language", *params.AcceptLanguageTag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Accept-Language", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAgentConversationRequest calls the generic GetAgentConversation builder with application/json body
+func NewGetAgentConversationRequest(server string, params *GetAgentConversationParams, body GetAgentConversationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGetAgentConversationRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewGetAgentConversationRequestWithBody constructs an http.Request for the GetAgentConversation method, with any body, and a specified content type
+func NewGetAgentConversationRequestWithBody(server string, params *GetAgentConversationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/agents/conversation")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -414,6 +880,28 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// UploadFileWithBodyWithResponse performs a POST /paas/v4/files (the `UploadFile` operationId) request,
+	// with any type of body and a specified content type.
+	//
+	// Takes a file for use by an agent: at most 100 MB each and 100 files at a time, kept for 180 days. The formats are pdf, doc, xlsx, ppt, txt, jpg and png.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	UploadFileWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadFileResponse, error)
+
+	// InvokeAgentWithBodyWithResponse performs a POST /v1/agents (the `InvokeAgent` operationId) request,
+	// with any type of body and a specified content type.
+	//
+	// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	InvokeAgentWithBodyWithResponse(ctx context.Context, params *InvokeAgentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InvokeAgentResponse, error)
+
+	// InvokeAgentWithResponse performs a POST /v1/agents (the `InvokeAgent` operationId) request.
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+	InvokeAgentWithResponse(ctx context.Context, params *InvokeAgentParams, body InvokeAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*InvokeAgentResponse, error)
+
 	// RetrieveAgentResultWithBodyWithResponse performs a POST /v1/agents/async-result (the `RetrieveAgentResult` operationId) request,
 	// with any type of body and a specified content type.
 	//
@@ -427,6 +915,86 @@ type ClientWithResponsesInterface interface {
 	//
 	// This endpoint is used to query the result of an asynchronous request.
 	RetrieveAgentResultWithResponse(ctx context.Context, params *RetrieveAgentResultParams, body RetrieveAgentResultJSONRequestBody, reqEditors ...RequestEditorFn) (*RetrieveAgentResultResponse, error)
+
+	// GetAgentConversationWithBodyWithResponse performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request,
+	// with any type of body and a specified content type.
+	//
+	// Gives the files that were exported from a conversation with the slides agent.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	GetAgentConversationWithBodyWithResponse(ctx context.Context, params *GetAgentConversationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GetAgentConversationResponse, error)
+
+	// GetAgentConversationWithResponse performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request.
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Gives the files that were exported from a conversation with the slides agent.
+	GetAgentConversationWithResponse(ctx context.Context, params *GetAgentConversationParams, body GetAgentConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*GetAgentConversationResponse, error)
+}
+
+type UploadFileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *File
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *FlatError
+}
+
+// Status returns HTTPResponse.Status
+func (r UploadFileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UploadFileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UploadFileResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type InvokeAgentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Result
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *SpecialEffectsVideosAgentError
+}
+
+// Status returns HTTPResponse.Status
+func (r InvokeAgentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r InvokeAgentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r InvokeAgentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type RetrieveAgentResultResponse struct {
@@ -462,6 +1030,79 @@ func (r RetrieveAgentResultResponse) ContentType() string {
 	return ""
 }
 
+type GetAgentConversationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Result
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *FlatError
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAgentConversationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAgentConversationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAgentConversationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UploadFileWithBodyWithResponse performs a POST /paas/v4/files (the `UploadFile` operationId) request,
+// with any type of body and a specified content type.
+//
+// Takes a file for use by an agent: at most 100 MB each and 100 files at a time, kept for 180 days. The formats are pdf, doc, xlsx, ppt, txt, jpg and png.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) UploadFileWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadFileResponse, error) {
+	rsp, err := c.UploadFileWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUploadFileResponse(rsp)
+}
+
+// InvokeAgentWithBodyWithResponse performs a POST /v1/agents (the `InvokeAgent` operationId) request,
+// with any type of body and a specified content type.
+//
+// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) InvokeAgentWithBodyWithResponse(ctx context.Context, params *InvokeAgentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InvokeAgentResponse, error) {
+	rsp, err := c.InvokeAgentWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInvokeAgentResponse(rsp)
+}
+
+// InvokeAgentWithResponse performs a POST /v1/agents (the `InvokeAgent` operationId) request.
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Runs an agent. Translations come at once, slides as a stream of events; an effects video becomes a task, whose result is asked for with its async id.
+func (c *ClientWithResponses) InvokeAgentWithResponse(ctx context.Context, params *InvokeAgentParams, body InvokeAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*InvokeAgentResponse, error) {
+	rsp, err := c.InvokeAgent(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInvokeAgentResponse(rsp)
+}
+
 // RetrieveAgentResultWithBodyWithResponse performs a POST /v1/agents/async-result (the `RetrieveAgentResult` operationId) request,
 // with any type of body and a specified content type.
 //
@@ -488,6 +1129,98 @@ func (c *ClientWithResponses) RetrieveAgentResultWithResponse(ctx context.Contex
 	return ParseRetrieveAgentResultResponse(rsp)
 }
 
+// GetAgentConversationWithBodyWithResponse performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request,
+// with any type of body and a specified content type.
+//
+// Gives the files that were exported from a conversation with the slides agent.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) GetAgentConversationWithBodyWithResponse(ctx context.Context, params *GetAgentConversationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GetAgentConversationResponse, error) {
+	rsp, err := c.GetAgentConversationWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAgentConversationResponse(rsp)
+}
+
+// GetAgentConversationWithResponse performs a POST /v1/agents/conversation (the `GetAgentConversation` operationId) request.
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Gives the files that were exported from a conversation with the slides agent.
+func (c *ClientWithResponses) GetAgentConversationWithResponse(ctx context.Context, params *GetAgentConversationParams, body GetAgentConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*GetAgentConversationResponse, error) {
+	rsp, err := c.GetAgentConversation(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAgentConversationResponse(rsp)
+}
+
+// ParseUploadFileResponse parses an HTTP response from a UploadFileWithResponse call
+func ParseUploadFileResponse(rsp *http.Response) (*UploadFileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UploadFileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest File
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest FlatError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseInvokeAgentResponse parses an HTTP response from a InvokeAgentWithResponse call
+func ParseInvokeAgentResponse(rsp *http.Response) (*InvokeAgentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &InvokeAgentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Result
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest SpecialEffectsVideosAgentError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRetrieveAgentResultResponse parses an HTTP response from a RetrieveAgentResultWithResponse call
 func ParseRetrieveAgentResultResponse(rsp *http.Response) (*RetrieveAgentResultResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -511,6 +1244,39 @@ func ParseRetrieveAgentResultResponse(rsp *http.Response) (*RetrieveAgentResultR
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest SpecialEffectsVideosAgentError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAgentConversationResponse parses an HTTP response from a GetAgentConversationWithResponse call
+func ParseGetAgentConversationResponse(rsp *http.Response) (*GetAgentConversationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAgentConversationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Result
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest FlatError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

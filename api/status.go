@@ -60,20 +60,24 @@ func (r FinishReason) Abnormal() bool {
 // Role is the author of a message.
 type Role string
 
-// RoleAssistant is the role that the description names for answers.
-const RoleAssistant Role = "assistant"
+// The roles that the description names, and one that the sister host takes.
+const (
+	RoleUser      Role = "user"      // of requests
+	RoleAssistant Role = "assistant" // of answers
+	RoleSystem    Role = "system"    // on BigModelServer only
+)
 
 // PartType is the kind of a content part.
 type PartType string
 
-// The kinds of parts that answers hold. Only PartVideoURL stands on the page of
-// async-result; the others belong to the other agents.
+// The kinds of parts that messages hold. PartFileID is for requests on BigModelServer only.
 const (
 	PartVideoURL PartType = "video_url"
 	PartFileURL  PartType = "file_url"
 	PartImageURL PartType = "image_url"
 	PartText     PartType = "text"
 	PartObject   PartType = "object"
+	PartFileID   PartType = "file_id"
 )
 
 // Phase is what a message of an agent is part of.

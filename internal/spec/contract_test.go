@@ -1,12 +1,16 @@
 package spec_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"maps"
+	"mime/multipart"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +29,7 @@ import (
 	"example.com/zai"
 	"example.com/zai/api"
 	"example.com/zai/api/zaitest"
+	"example.com/zai/internal/spec"
 )
 
 // description loads openapi.yaml as it is published: the overlay must not hide a drift.
@@ -45,6 +50,47 @@ func TestDescriptionIsValid(t *testing.T) {
 	}
 	if got := doc.Servers[0].URL; got != api.DefaultServer {
 		t.Errorf("DefaultServer is %q, the description says %q", api.DefaultServer, got)
+	}
+}
+
+// TestPagesAreDocuments: every page is a valid document of its own, and the merged one has its
+// operations.
+func TestPagesAreDocuments(t *testing.T) {
+	t.Parallel()
+	pages, err := spec.ReadPages(os.DirFS("pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged := description(t).Paths
+	var operations []string
+	for _, page := range pages {
+		data, err := yaml.Marshal(page.Doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := openapi3.NewLoader().LoadFromData(data)
+		if err != nil {
+			t.Errorf("%s: %v", page.Name, err)
+			continue
+		}
+		if err := doc.Validate(t.Context()); err != nil {
+			t.Errorf("%s: %v", page.Name, err)
+		}
+		for path, item := range doc.Paths.Map() {
+			for method := range item.Operations() {
+				operations = append(operations, method+" "+path)
+				if there := merged.Value(path); there == nil || there.GetOperation(method) == nil {
+					t.Errorf("%s: %s %s is not in openapi.yaml", page.Name, method, path)
+				}
+			}
+		}
+	}
+	slices.Sort(operations)
+	want := []string{"POST /paas/v4/files", "POST /v1/agents", "POST /v1/agents/async-result", "POST /v1/agents/conversation"}
+	for _, operation := range want {
+		if !slices.Contains(operations, operation) {
+			t.Errorf("no page describes %s, only %q", operation, operations)
+		}
 	}
 }
 
@@ -172,55 +218,193 @@ func TestExchangesAreDescribed(t *testing.T) {
 	}
 }
 
-// TestValidatorSeesDrift: the validation of the test above is not blind.
-func TestValidatorSeesDrift(t *testing.T) {
+// TestRequestsAreDescribed: what the constructors make, with every option set and with none,
+// is what the description asks for, under the schema of its agent and under no other.
+func TestRequestsAreDescribed(t *testing.T) {
 	t.Parallel()
-	router, err := legacy.NewRouter(description(t))
-	if err != nil {
-		t.Fatal(err)
+	doc := description(t)
+	validate := requestValidator(t, doc)
+	translation := api.NewTranslationRequest("hi", api.LanguageNorwegian)
+	translation.Stream = new(true)
+	translation.CustomVariables.SourceLang = api.LanguageAuto
+	translation.CustomVariables.Glossary = "file-1"
+	translation.CustomVariables.Strategy = api.StrategyGeneral
+	translation.CustomVariables.StrategyConfig.General.Suggestion = "formal"
+	translation.CustomVariables.StrategyConfig.COT.ReasonLang = "to"
+	video := api.NewVideoRequest(api.TemplateFrenchKiss, "https://media.example.com/a.jpg", "kiss")
+	video.RequestID = "r-1"
+	slides := api.NewSlidesRequest("hi")
+	slides.Stream, slides.ConversationID, slides.RequestID = new(false), "c-1", "r-1"
+
+	unknown := api.NewTranslationRequest("hi", api.LanguageChinese)
+	cot := api.NewTranslationRequest("hi", api.LanguageEnglish)
+	cot.CustomVariables.Strategy = api.StrategyCOT
+	custom := api.CustomRequest{AgentID: "solve", Messages: translation.Messages}
+
+	for _, test := range []struct {
+		request api.AgentRequest
+		schema  string // empty: the description does not have this
+	}{
+		{api.NewTranslationRequest("hi", api.LanguageEnglish), "TranslationAgentRequest"},
+		{api.NewTranslationRequest("", ""), "TranslationAgentRequest"},
+		{translation, "TranslationAgentRequest"},
+		{&translation, "TranslationAgentRequest"},
+		{api.NewVideoRequest(api.TemplateSexyMe, "https://media.example.com/a.jpg", ""), "SpecialEffectsVideosAgentRequest"},
+		{video, "SpecialEffectsVideosAgentRequest"},
+		{api.VideoRequest{Messages: video.Messages}, "SpecialEffectsVideosAgentRequest"},
+		{api.NewSlidesRequest("hi"), "GlmSlideAgentRequest"},
+		{api.NewSlidesRequest(""), "GlmSlideAgentRequest"},
+		{api.SlidesRequest{Messages: []api.RequestMessage{{}}}, "GlmSlideAgentRequest"},
+		{slides, "GlmSlideAgentRequest"},
+		{unknown, ""}, // zh works all the same: official Python SDK, example of a translation
+		{cot, ""},     // cot works all the same: named in the text, and answered live
+		{custom, ""},  // agents of open.bigmodel.cn only: docs.bigmodel.cn OpenAPI
+	} {
+		req, err := api.NewInvokeAgentRequest(api.DefaultServer+"/", nil, test.request)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		body, err := json.Marshal(test.request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(req); (err == nil) != (test.schema != "") {
+			t.Errorf("%s: %v", body, err)
+		}
+		var value any
+		if err := json.Unmarshal(body, &value); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"TranslationAgentRequest", "SpecialEffectsVideosAgentRequest", "GlmSlideAgentRequest"} {
+			if err := doc.Components.Schemas[name].Value.VisitJSON(value); (err == nil) != (name == test.schema) {
+				t.Errorf("%s under %s: %v", body, name, err)
+			}
+		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, api.DefaultServer+"/v1/agents/async-result", strings.NewReader(`{"async_id":7}`))
-	if err != nil {
-		t.Fatal(err)
+
+	for _, request := range []api.ConversationRequest{
+		{AgentID: api.AgentSlidesGLM, ConversationID: "c-1"},
+		{AgentID: api.AgentSlidesGLM, ConversationID: "c-1", CustomVariables: api.ConversationOptions{
+			IncludePDF: true, Pages: []api.PageExport{{Position: 1, Width: 595.28, Height: 841.89}, {Position: 2}},
+		}},
+	} {
+		req, err := api.NewGetAgentConversationRequest(api.DefaultServer+"/", nil, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(req); err != nil {
+			t.Errorf("%+v: %v", request, err)
+		}
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer x")
-	route, params, err := router.FindRoute(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	input := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
-	if openapi3filter.ValidateRequest(t.Context(), input) == nil {
-		t.Error("a number as async_id passed")
+
+	for field, valid := range map[string]bool{"purpose": true, "use": false} {
+		var body bytes.Buffer
+		form := multipart.NewWriter(&body)
+		file, err := form.CreateFormFile("file", "terms.xlsx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(file, "content"); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(form.WriteField(field, "agent"), form.Close()); err != nil {
+			t.Fatal(err)
+		}
+		req, err := api.NewUploadFileRequestWithBody(api.DefaultServer+"/", form.FormDataContentType(), &body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(req); (err == nil) != valid {
+			t.Errorf("a form with %s: %v", field, err)
+		}
 	}
 }
 
-// enumOf binds the properties whose texts name values to the Go types of their values.
+// TestValidatorSeesDrift: the validation of the tests above is not blind.
+func TestValidatorSeesDrift(t *testing.T) {
+	t.Parallel()
+	validate := requestValidator(t, description(t))
+	const message = `"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]`
+	for path, bodies := range map[string][]string{
+		"/v1/agents/async-result": {`{"async_id":7}`},
+		"/v1/agents/conversation": {`{"custom_variables":{"pages":{}}}`, `{"custom_variables":{"include_pdf":"yes"}}`},
+		"/v1/agents": {
+			`{}`,
+			`{"agent_id":"general_translation"}`,
+			`{"agent_id":"general_translation","messages":null}`,
+			`{"agent_id":"general_translation","messages":[{"role":"user","content":"hi"}]}`,
+			`{"agent_id":"general_translation","messages":[{"role":"user","content":[{"type":"text"}]}]}`,
+			`{"agent_id":"general_translation","custom_variables":null,` + message + `}`,
+			`{"agent_id":"general_translation","custom_variables":{"target_lang":"auto"},` + message + `}`,
+			`{"agent_id":"general_translation","custom_variables":{"source_lang":"en-US"},` + message + `}`,
+			`{"agent_id":"vidu_template_agent","custom_variables":{},` + message + `}`,
+			`{"agent_id":"slides_glm_agent","messages":[{"role":"user","content":[{"type":"image_url","image_url":"https://media.example.com/a.jpg"}]}]}`,
+		},
+	} {
+		for _, body := range bodies {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, api.DefaultServer+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			if validate(req) == nil {
+				t.Errorf("%s: %s passed", path, body)
+			}
+		}
+	}
+}
+
+// requestValidator returns a function that validates a request without a key.
+func requestValidator(t *testing.T, doc *openapi3.T) func(*http.Request) error {
+	t.Helper()
+	router, err := legacy.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(req *http.Request) error {
+		route, params, err := router.FindRoute(req)
+		if err != nil {
+			t.Errorf("%s: %v", req.URL, err)
+			return err
+		}
+		return openapi3filter.ValidateRequest(t.Context(), &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route,
+			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}})
+	}
+}
+
+// enumOf binds the properties that have named values to the Go types of their values.
 var enumOf = map[string]string{
 	"agent_id":      "AgentID",
 	"status":        "Status",
 	"finish_reason": "FinishReason",
 	"role":          "Role",
 	"type":          "PartType",
+	"phase":         "Phase",
+	"source_lang":   "Language",
+	"target_lang":   "Language",
+	"strategy":      "Strategy",
+	"template":      "Template",
+}
+
+// plain lists the properties that have named values and no enum type, with the reason.
+var plain = map[string]string{
+	"purpose":     "one value, which the client sets itself",
+	"reason_lang": "two words that no program looks at",
+	"stream":      "a boolean",
+	"tool_name":   "tool calls are carried through as they were received",
 }
 
 // notInText lists the constants that no text of the description names, with their source.
 var notInText = map[string]string{
-	"AgentID general_translation":                "docs.z.ai, page of POST /v1/agents",
-	"AgentID slides_glm_agent":                   "docs.z.ai, page of POST /v1/agents",
 	"FinishReason model_context_window_exceeded": "docs.z.ai, page of POST /paas/v4/chat/completions",
-	"PartType file_url":                          "docs.bigmodel.cn OpenAPI, answers of async-result",
-	"PartType image_url":                         "docs.bigmodel.cn OpenAPI, answers of POST /v1/agents",
-	"PartType text":                              "docs.bigmodel.cn OpenAPI, answers of POST /v1/agents",
-	"PartType object":                            "recorded slide streams of api.z.ai",
-	"Phase thinking":                             "docs.z.ai, page of POST /v1/agents (slides)",
-	"Phase tool":                                 "docs.z.ai, page of POST /v1/agents (slides)",
-	"Phase answer":                               "docs.z.ai, page of POST /v1/agents (slides)",
+	"Language zh":      "official Python SDK, example of a translation",
+	"PartType file_id": "docs.bigmodel.cn OpenAPI, requests of POST /v1/agents",
+	"Role system":      "docs.bigmodel.cn OpenAPI, requests of POST /v1/agents",
 }
 
-// TestEnumsMatchTexts: every value that the description names in a text has a constant,
-// and every constant is named there or listed above.
+// TestEnumsMatchTexts: every value that the description names, in an enum or in a text, has a
+// constant, and every constant is named there or listed above.
 func TestEnumsMatchTexts(t *testing.T) {
 	t.Parallel()
 	named := map[string]bool{}
@@ -228,16 +412,21 @@ func TestEnumsMatchTexts(t *testing.T) {
 	if err := yaml.Unmarshal(zai.Spec(), &root); err != nil {
 		t.Fatal(err)
 	}
-	properties(&root, func(name, text string) {
-		for _, value := range quoted.FindAllStringSubmatch(text, -1) {
+	properties(&root, func(name string, schema property) {
+		values := schema.Enum
+		for _, value := range quoted.FindAllStringSubmatch(schema.Description, -1) {
+			values = append(values, value[1])
+		}
+		for _, value := range values {
 			enum, ok := enumOf[name]
-			if !ok {
-				t.Errorf("the text of property %q names the value %q, and no enum type is bound to it", name, value[1])
+			if _, isPlain := plain[name]; ok == isPlain {
+				t.Errorf("the property %q has the value %q: bound to an enum type %v, listed without one %v", name, value, ok, isPlain)
+			} else if ok {
+				named[enum+" "+value] = true
 			}
-			named[enum+" "+value[1]] = true
 		}
 	})
-	if len(named) < 10 {
+	if len(named) < 60 {
 		t.Fatalf("the texts name only %v", slices.Collect(maps.Keys(named)))
 	}
 	constants := enumConstants(t)
@@ -260,18 +449,22 @@ func TestEnumsMatchTexts(t *testing.T) {
 }
 
 // quoted matches a value in a text: in backticks, or in typographic quotes.
-var quoted = regexp.MustCompile("[`‘]([a-z0-9_-]+)[`’]")
+var quoted = regexp.MustCompile("[`‘]([A-Za-z0-9_-]+)[`’]")
 
-// properties calls visit with the name and the text of every property of every schema.
-func properties(n *yaml.Node, visit func(name, text string)) {
+// property is what the schema of a property says about its values.
+type property struct {
+	Description string
+	Enum        []string
+}
+
+// properties calls visit for every property of every schema.
+func properties(n *yaml.Node, visit func(name string, schema property)) {
 	for i, child := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "properties" {
 			for j := 0; j+1 < len(child.Content); j += 2 {
-				schema := child.Content[j+1]
-				for k := 0; k+1 < len(schema.Content); k += 2 {
-					if schema.Content[k].Value == "description" {
-						visit(child.Content[j].Value, schema.Content[k+1].Value)
-					}
+				var schema property
+				if child.Content[j+1].Decode(&schema) == nil {
+					visit(child.Content[j].Value, schema)
 				}
 			}
 		}
@@ -300,19 +493,27 @@ func enumConstants(t *testing.T) map[string]bool {
 			}
 			for _, spec := range gen.Specs {
 				constant, ok := spec.(*ast.ValueSpec)
+				if ok && strings.HasSuffix(name, ".gen.go") && constant.Names[0].Name != "DefaultServer" {
+					t.Errorf("the generated constant %s: give its enum an x-go-type", constant.Names[0].Name)
+				}
 				if !ok || constant.Type == nil {
 					continue
 				}
 				enum, ok := constant.Type.(*ast.Ident)
-				literal, isLiteral := constant.Values[0].(*ast.BasicLit)
-				if !ok || !isLiteral || literal.Kind != token.STRING || enum.Name == "ErrorCode" {
+				if !ok || enum.Name == "ErrorCode" {
 					continue
 				}
-				value, err := strconv.Unquote(literal.Value)
-				if err != nil {
-					t.Fatal(err)
+				for _, expr := range constant.Values {
+					literal, ok := expr.(*ast.BasicLit)
+					if !ok || literal.Kind != token.STRING {
+						continue
+					}
+					value, err := strconv.Unquote(literal.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					constants[enum.Name+" "+value] = true
 				}
-				constants[enum.Name+" "+value] = true
 			}
 		}
 	}

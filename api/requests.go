@@ -1,0 +1,213 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// AgentRequest is a request to an agent: a TranslationRequest, VideoRequest, SlidesRequest
+// or CustomRequest. They are values; a pointer to one is taken too, unless it is nil.
+type AgentRequest interface {
+	// check says why the request is not worth a call. What the description allows passes.
+	check() error
+}
+
+// NewTranslationRequest asks for a translation of text. Without a target the server takes
+// LanguageSimplifiedChinese. Further options are fields of CustomVariables.
+func NewTranslationRequest(text string, target Language) TranslationRequest {
+	return TranslationRequest{
+		AgentID:         AgentGeneralTranslation,
+		Messages:        userMessage(RequestPart{Type: PartText, Text: text}),
+		CustomVariables: TranslationOptions{TargetLang: target},
+	}
+}
+
+// NewVideoRequest asks for a video that applies an effect to the picture at imageURL, an
+// http or https address that the server can reach. The prompt may be empty.
+func NewVideoRequest(template Template, imageURL, prompt string) VideoRequest {
+	parts := []RequestPart{{Type: PartText, Text: prompt}, {Type: PartImageURL, ImageURL: imageURL}}
+	if prompt == "" {
+		parts = parts[1:]
+	}
+	return VideoRequest{
+		AgentID:         AgentViduTemplate,
+		Messages:        userMessage(parts...),
+		CustomVariables: VideoOptions{Template: template},
+	}
+}
+
+// NewSlidesRequest asks for slides or a poster. With a ConversationID it works on the deck
+// of that conversation.
+func NewSlidesRequest(prompt string) SlidesRequest {
+	return SlidesRequest{AgentID: AgentSlidesGLM, Messages: userMessage(RequestPart{Type: PartText, Text: prompt})}
+}
+
+func userMessage(parts ...RequestPart) []RequestMessage {
+	return []RequestMessage{{Role: RoleUser, Content: parts}}
+}
+
+// CustomRequest is a request to any agent, for those that only BigModelServer has. Fields
+// that are left empty are not sent.
+type CustomRequest struct {
+	// AgentID names the agent.
+	AgentID AgentID `json:"agent_id"`
+	// ConversationID continues a conversation.
+	ConversationID string `json:"conversation_id,omitempty"`
+	// CustomVariables are the options of the agent.
+	CustomVariables map[string]any `json:"custom_variables,omitempty"`
+	// Messages are what the agent is to work on.
+	Messages []RequestMessage `json:"messages"`
+	// RequestID is the caller's own id of the request, different for each.
+	RequestID string `json:"request_id,omitempty"`
+	// Stream tells whether the answer comes as a stream of events; nil leaves it to the agent.
+	Stream *bool `json:"stream,omitempty"`
+}
+
+// checkRequest returns r, which must not be nil, as a value that has passed its check.
+func checkRequest(op string, r AgentRequest) (AgentRequest, error) {
+	v := reflect.ValueOf(r)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, invalid(op, "the request is nil")
+	}
+	if value, ok := reflect.Indirect(v).Interface().(AgentRequest); ok {
+		r = value
+	}
+	if err := r.check(); err != nil {
+		return nil, invalid(op, "%w", err)
+	}
+	return r, nil
+}
+
+func (r TranslationRequest) check() error {
+	parts, err := checkParts(r.AgentID, AgentGeneralTranslation, r.Messages)
+	isText := func(p RequestPart) bool { return p.Type == PartText && strings.TrimSpace(p.Text) != "" }
+	if err == nil && !slices.ContainsFunc(parts, isText) {
+		return errors.New("there is no text to translate")
+	}
+	return err
+}
+
+func (r VideoRequest) check() error {
+	parts, err := checkParts(r.AgentID, AgentViduTemplate, r.Messages)
+	if err != nil {
+		return err
+	}
+	pictures := slices.DeleteFunc(parts, func(p RequestPart) bool { return p.Type != PartImageURL })
+	if len(pictures) != 1 {
+		return fmt.Errorf("a video takes exactly one picture, not %d", len(pictures))
+	}
+	// The address may hold a signature and stays out of the error.
+	if u, err := url.Parse(pictures[0].ImageURL); err != nil || u.Hostname() == "" || !isHTTP(pictures[0].ImageURL) {
+		return errors.New("the address of the picture is not an absolute http or https URL")
+	}
+	if r.CustomVariables.Template == "" {
+		return errors.New("a video takes a template")
+	}
+	return nil
+}
+
+func (r SlidesRequest) check() error {
+	_, err := checkParts(r.AgentID, AgentSlidesGLM, r.Messages)
+	return err
+}
+
+func (r CustomRequest) check() error {
+	_, err := checkParts(r.AgentID, "", r.Messages)
+	return err
+}
+
+// checkParts checks what every request must have: an agent, its own one if there is such,
+// a message, and parts that say of which kind they are. It returns a list of the parts.
+func checkParts(agent, own AgentID, messages []RequestMessage) (parts []RequestPart, err error) {
+	switch {
+	case agent == "" && own == "":
+		return nil, errors.New("the agent id is empty")
+	case agent != "" && own != "" && agent != own:
+		return nil, fmt.Errorf("the agent id is %s, but this is a request for %s", line(string(agent), 64), own)
+	case len(messages) == 0:
+		return nil, errors.New("there is no message")
+	}
+	for _, m := range messages {
+		parts = append(parts, m.Content...)
+	}
+	if slices.ContainsFunc(parts, func(p RequestPart) bool { return p.Type == "" }) {
+		return nil, errors.New("a part of a message has no type")
+	}
+	return parts, nil
+}
+
+// MarshalJSON fills in the agent id.
+func (r TranslationRequest) MarshalJSON() ([]byte, error) {
+	type plain TranslationRequest
+	p := plain(r)
+	p.AgentID = cmp.Or(p.AgentID, AgentGeneralTranslation)
+	return json.Marshal(p)
+}
+
+// MarshalJSON fills in the agent id.
+func (r VideoRequest) MarshalJSON() ([]byte, error) {
+	type plain VideoRequest
+	p := plain(r)
+	p.AgentID = cmp.Or(p.AgentID, AgentViduTemplate)
+	return json.Marshal(p)
+}
+
+// MarshalJSON fills in the agent id.
+func (r SlidesRequest) MarshalJSON() ([]byte, error) {
+	type plain SlidesRequest
+	p := plain(r)
+	p.AgentID = cmp.Or(p.AgentID, AgentSlidesGLM)
+	return json.Marshal(p)
+}
+
+// MarshalJSON fills in the role, and writes the parts as a list even where there are none.
+func (m RequestMessage) MarshalJSON() ([]byte, error) {
+	type plain RequestMessage
+	p := plain(m)
+	p.Role = cmp.Or(p.Role, RoleUser)
+	if p.Content == nil {
+		p.Content = []RequestPart{}
+	}
+	return json.Marshal(p)
+}
+
+// MarshalJSON writes the text of a text part even where it is empty, as the API demands.
+func (p RequestPart) MarshalJSON() ([]byte, error) {
+	type plain RequestPart
+	if p.Type != PartText || p.Text != "" {
+		return json.Marshal(plain(p))
+	}
+	return json.Marshal(struct {
+		plain
+		Text string `json:"text"`
+	}{plain: plain(p)})
+}
+
+// Template is the effect of an effects video.
+type Template string
+
+// The effects that the description lists.
+const (
+	TemplateFrenchKiss Template = "french_kiss" // wants a picture of two people
+	TemplateBodyShake  Template = "bodyshake"   // wants a picture of one person
+	TemplateSexyMe     Template = "sexy_me"     // wants a picture of one person
+)
+
+// Strategy is a way of translating.
+type Strategy string
+
+// The strategies that the description names.
+const (
+	StrategyGeneral    Strategy = "general" // with StrategyConfig.General
+	StrategyParaphrase Strategy = "paraphrase"
+	StrategyTwoStep    Strategy = "two_step"
+	StrategyThreeStep  Strategy = "three_step"
+	StrategyReflection Strategy = "reflection"
+	StrategyCOT        Strategy = "cot" // chain of thought, with StrategyConfig.COT
+)
