@@ -1,15 +1,20 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -65,12 +70,15 @@ func OnBytes(progress func(done, total int64)) DownloadOption {
 // would break the signature of the address and give the key away. The address must be https,
 // and so must everything it redirects to, at most five times; loopback addresses are
 // refused unless the client's own base URL is one. A file that ends early is an error that
-// matches io.ErrUnexpectedEOF; what came before it has been written to w. No error
-// repeats the query of an address.
+// says how much came, and matches io.ErrUnexpectedEOF or what broke the connection; what
+// came has been written to w. No error repeats the query of an address.
 func (c *ClientWithResponses) Download(ctx context.Context, address string, w io.Writer, opts ...DownloadOption) (int64, error) {
 	g, d, err := c.download(ctx, opts)
 	if err != nil {
 		return 0, err
+	}
+	if w == nil {
+		return 0, invalid(opDownload, "the writer is nil")
 	}
 	n, e := g.download(ctx, 1, d, address, w)
 	if e != nil {
@@ -83,24 +91,20 @@ func (c *ClientWithResponses) Download(ctx context.Context, address string, w io
 // synced and takes the name path once it is complete, so that a broken download never looks
 // whole. It starts again from zero after a passing failure and, because fresh addresses
 // may be answered so, after HTTP 404, within WithMaxAttempts.
-func (c *ClientWithResponses) DownloadFile(ctx context.Context, address, path string, opts ...DownloadOption) (_ int64, err error) {
+func (c *ClientWithResponses) DownloadFile(ctx context.Context, address, path string, opts ...DownloadOption) (int64, error) {
 	g, d, err := c.download(ctx, opts)
 	if err != nil {
 		return 0, err
 	}
-	if info, err := os.Stat(path); path == "" || err == nil && info.IsDir() {
+	if info, err := os.Stat(path); path == "" || err == nil && !info.Mode().IsRegular() {
 		return 0, invalid(opDownload, "the path %q is no file", path)
 	}
-	temporary := path + "." + strconv.FormatUint(rand.Uint64(), 36) + ".part"
+	temporary := filepath.Join(filepath.Dir(path), ".zai-"+strconv.FormatUint(rand.Uint64(), 36)+".part")
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666) //nolint:gosec // The umask decides, as for any file.
 	if err != nil {
 		return 0, &Error{Op: opDownload, Err: err}
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreClosed(file.Close()), os.Remove(temporary))
-		}
-	}()
+	defer func() { _, _ = file.Close(), os.Remove(temporary) }() // Both fail when all went well.
 	n, err := retry(ctx, g, func(attempt int) (int64, *Error) {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return 0, &Error{Op: opDownload, Err: err}
@@ -119,14 +123,6 @@ func (c *ClientWithResponses) DownloadFile(ctx context.Context, address, path st
 		}
 	}
 	return n, nil
-}
-
-// ignoreClosed drops the error of closing a file twice.
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
 }
 
 func (c *ClientWithResponses) download(ctx context.Context, opts []DownloadOption) (*guard, *download, error) {
@@ -159,40 +155,27 @@ func (g *guard) download(caller context.Context, attempt int, d *download, addre
 	}()
 	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
-	idle := time.AfterFunc(g.timeout, cancel)
+	f := &fetch{guard: g, caller: caller, ctx: ctx, patience: g.timeout}
+	idle := time.AfterFunc(f.patience, cancel)
 	defer idle.Stop()
-	failed := func(err error, again bool) *Error {
-		if caller.Err() == nil && ctx.Err() != nil {
-			err = fmt.Errorf("nothing came for %v: %w", time.Since(start).Round(time.Millisecond), context.DeadlineExceeded)
-		} else {
-			err = g.cause(caller, caller, err, "")
-		}
-		return &Error{Err: err, Attempts: 1, again: again}
-	}
 
-	resp, e := g.fetch(ctx, address, failed)
+	resp, e := f.get(address)
 	if e != nil {
 		return 0, e
 	}
 	defer func() { _ = resp.Body.Close() }()
-	status = resp.StatusCode
-	if status != http.StatusOK {
-		// The body is left out: that of an object store repeats the signature.
-		e := &Error{StatusCode: status, Message: http.StatusText(status), Attempts: 1, Header: redactHeader(resp.Header),
-			RetryAfter: retryAfter(resp.Header.Get("Retry-After"))}
-		if e.again = e.Retryable() || status == http.StatusNotFound; status == http.StatusNotFound {
-			e.pause = 2 * time.Second
-		}
-		return 0, e
+	if status = resp.StatusCode; status != http.StatusOK {
+		return 0, f.refused(resp)
 	}
 	tooLarge := &Error{Err: fmt.Errorf("%w of %d bytes", ErrBodyTooLarge, d.maxBytes), Attempts: 1}
 	if resp.ContentLength > d.maxBytes {
 		return 0, tooLarge
 	}
+	f.patience = g.idleTimeout
 	buf := make([]byte, 128<<10)
 	for {
-		idle.Reset(g.idleTimeout)
-		m, readErr := resp.Body.Read(buf)
+		idle.Reset(f.patience)
+		m, err := resp.Body.Read(buf)
 		idle.Stop() // The time that w takes is not the server's.
 		excess := n+int64(m) > d.maxBytes
 		m = int(min(int64(m), d.maxBytes-n))
@@ -211,69 +194,121 @@ func (g *guard) download(caller context.Context, attempt int, d *download, addre
 		switch {
 		case excess:
 			return n, tooLarge
-		case readErr == nil:
-		case errors.Is(readErr, io.EOF) && (resp.ContentLength < 0 || n == resp.ContentLength):
+		case err == nil:
+		case err == io.EOF && (resp.ContentLength < 0 || n == resp.ContentLength):
 			return n, nil
 		default:
-			if errors.Is(readErr, io.EOF) {
-				readErr = io.ErrUnexpectedEOF
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
 			}
-			return n, failed(fmt.Errorf("the file ended after %d of %d bytes: %w", n, resp.ContentLength, readErr), true)
+			e := f.failed(err, true)
+			e.Err = fmt.Errorf("the file ended after %d of %d bytes: %w", n, resp.ContentLength, e.Err)
+			return n, e
 		}
 	}
 }
 
-// fetch asks for a file and follows redirects.
-func (g *guard) fetch(ctx context.Context, address string, failed func(error, bool) *Error) (*http.Response, *Error) {
+// fetch is one attempt to get a file.
+type fetch struct {
+	*guard
+	caller, ctx context.Context // of the call, and of this attempt
+	patience    time.Duration   // ctx ends when nothing came for so long
+	query       string          // of the address asked last: a signature, perhaps
+}
+
+// get asks for a file and follows redirects.
+func (f *fetch) get(address string) (*http.Response, *Error) {
 	u, err := url.Parse(address)
 	for hop := 0; ; hop++ {
 		if err == nil {
-			err = g.checkFile(u)
+			err = f.check(u)
 		}
 		var req *http.Request
 		if err == nil {
-			req, err = http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+			req, err = http.NewRequestWithContext(f.ctx, http.MethodGet, u.String(), http.NoBody)
 		}
 		switch {
 		case err != nil && hop > 0:
-			return nil, failed(fmt.Errorf("redirected to a bad address: %w", withoutURL(err)), false)
+			return nil, f.failed(fmt.Errorf("redirected to a bad address: %w", withoutURL(err)), false)
 		case err != nil:
 			return nil, invalid(opDownload, "address: %w", withoutURL(err))
 		}
+		f.query = u.RawQuery
 		// Without compression, Content-Length is the length of the file.
-		req.Header = http.Header{"User-Agent": g.userAgent, "Accept-Encoding": {"identity"}}
-		resp, doErr := g.next.Do(req)
+		req.Header = http.Header{"User-Agent": f.userAgent, "Accept-Encoding": {"identity"}}
+		resp, doErr := f.next.Do(req)
 		switch {
 		case doErr != nil:
-			return nil, failed(doErr, true)
+			return nil, f.failed(doErr, true)
 		case resp == nil || resp.Body == nil:
-			return nil, failed(errNoAnswer, false)
-		case resp.Request != nil && g.checkFile(resp.Request.URL) != nil:
-			return nil, failed(errors.Join(errors.New("the HTTP client followed a redirect to a bad address"), resp.Body.Close()), false)
+			return nil, f.failed(errNoAnswer, false)
+		case resp.Request != nil && f.check(resp.Request.URL) != nil:
+			return nil, f.failed(errors.Join(errors.New("the HTTP client followed a redirect to a bad address"), resp.Body.Close()), false)
 		}
 		location := resp.Header.Get("Location")
 		if resp.StatusCode < 300 || resp.StatusCode > 399 || location == "" {
 			return resp, nil
 		}
-		if err := resp.Body.Close(); err != nil || hop == maxRedirects {
-			return nil, failed(errors.Join(fmt.Errorf("redirected more than %d times", maxRedirects), err), false)
+		_ = resp.Body.Close()
+		if hop == maxRedirects {
+			return nil, f.failed(fmt.Errorf("redirected more than %d times", maxRedirects), false)
 		}
 		u, err = u.Parse(location)
 	}
 }
 
-// checkFile refuses an address to which no request must be made.
-func (g *guard) checkFile(u *url.URL) error {
+// check refuses an address to which no request must be made. Dialling 0.0.0.0 reaches
+// loopback too.
+func (f *fetch) check(u *url.URL) error {
+	host := strings.TrimSuffix(u.Hostname(), ".")
+	addr, _ := netip.ParseAddr(host)
+	local := isLoopback(host) || addr.Unmap().IsUnspecified()
 	switch {
-	case u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+	case host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("not an absolute https URL")
 	case u.User != nil:
 		return errors.New("it holds user info")
-	case isLoopback(u.Hostname()) && !isLoopback(g.origin.Hostname()):
+	case local && !isLoopback(f.origin.Hostname()):
 		return errors.New("loopback is only for clients whose base URL is on loopback")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !local:
 		return errors.New("http is for loopback only")
 	default:
 		return nil
 	}
 }
+
+// refused is an answer that is not the file. Its body is left out: that of an object
+// store repeats the signature.
+func (f *fetch) refused(resp *http.Response) *Error {
+	header := resp.Header.Clone()
+	for _, values := range header {
+		for i, v := range values {
+			values[i] = f.hide(v)
+		}
+	}
+	e := &Error{StatusCode: resp.StatusCode, Message: http.StatusText(resp.StatusCode), RequestID: cmp.Or(header.Get("X-Log-Id"), header.Get("X-Request-Id")),
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Attempts: 1, Header: header}
+	if e.again = e.Retryable(); resp.StatusCode == http.StatusNotFound {
+		e.again, e.pause = true, 2*time.Second
+	}
+	return e
+}
+
+// failed is an exchange that broke: by the caller's context, by silence, or as err says.
+func (f *fetch) failed(err error, again bool) *Error {
+	if f.caller.Err() == nil && f.ctx.Err() != nil {
+		err = fmt.Errorf("nothing came for %v: %w", f.patience, context.DeadlineExceeded)
+	}
+	err = f.cause(f.caller, f.caller, err, "")
+	if text := f.hide(err.Error()); text != err.Error() {
+		err = &maskedError{text: text, err: err}
+	}
+	return &Error{Err: err, Attempts: 1, again: again}
+}
+
+// hide takes queries out of a text, of relative addresses too.
+func (f *fetch) hide(text string) string {
+	return mask(queries.ReplaceAllString(text, "?…"), f.query)
+}
+
+var queries = regexp.MustCompile(`\?\S+`)
