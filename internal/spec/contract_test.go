@@ -5,16 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
-	"maps"
 	"mime/multipart"
 	"net/http"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -373,151 +367,55 @@ func requestValidator(t *testing.T, doc *openapi3.T) func(*http.Request) error {
 	}
 }
 
-// enumOf binds the properties that have named values to the Go types of their values.
-var enumOf = map[string]string{
-	"agent_id":      "AgentID",
-	"status":        "Status",
-	"finish_reason": "FinishReason",
-	"role":          "Role",
-	"type":          "PartType",
-	"phase":         "Phase",
-	"source_lang":   "Language",
-	"target_lang":   "Language",
-	"strategy":      "Strategy",
-	"template":      "Template",
-}
-
-// plain lists the properties that have named values and no enum type, with the reason.
-var plain = map[string]string{
-	"purpose":     "one value, which the client sets itself",
-	"reason_lang": "two words that no program looks at",
-	"stream":      "a boolean",
-	"tool_name":   "tool calls are carried through as they were received",
-}
-
-// notInText lists the constants that no text of the description names, with their source.
-var notInText = map[string]string{
-	"FinishReason model_context_window_exceeded": "docs.z.ai, page of POST /paas/v4/chat/completions",
-	"Language zh":      "official Python SDK, example of a translation",
-	"PartType file_id": "docs.bigmodel.cn OpenAPI, requests of POST /v1/agents",
-	"Role system":      "docs.bigmodel.cn OpenAPI, requests of POST /v1/agents",
-}
-
 // TestEnumsMatchTexts: every value that the description names, in an enum or in a text, has a
-// constant, and every constant is named there or listed above.
+// constant, and every constant is named there or listed with another source.
 func TestEnumsMatchTexts(t *testing.T) {
 	t.Parallel()
-	named := map[string]bool{}
-	var root yaml.Node
-	if err := yaml.Unmarshal(zai.Spec(), &root); err != nil {
+	constants, generated, err := spec.Constants("../../api")
+	if err != nil {
 		t.Fatal(err)
 	}
-	properties(&root, func(name string, schema property) {
-		values := schema.Enum
-		for _, value := range quoted.FindAllStringSubmatch(schema.Description, -1) {
-			values = append(values, value[1])
-		}
-		for _, value := range values {
-			enum, ok := enumOf[name]
-			if _, isPlain := plain[name]; ok == isPlain {
-				t.Errorf("the property %q has the value %q: bound to an enum type %v, listed without one %v", name, value, ok, isPlain)
-			} else if ok {
-				named[enum+" "+value] = true
-			}
-		}
-	})
-	if len(named) < 60 {
-		t.Fatalf("the texts name only %v", slices.Collect(maps.Keys(named)))
-	}
-	constants := enumConstants(t)
-	for value := range named {
-		if !constants[value] {
-			t.Errorf("the description names %s, and package api has no constant for it", value)
+	for _, name := range generated {
+		if name != "DefaultServer" {
+			t.Errorf("the generated constant %s: give its enum an x-go-type", name)
 		}
 	}
-	for value := range constants {
-		_, listed := notInText[value]
-		if named[value] == listed {
-			t.Errorf("constant %s: named in the description %v, listed with another source %v", value, named[value], listed)
-		}
+	values, err := spec.NamedValues(zai.Spec())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for value := range notInText {
-		if !constants[value] {
-			t.Errorf("%s is listed and is no constant", value)
-		}
+	if len(values) < 60 {
+		t.Fatalf("the texts name only %v", values)
+	}
+	for _, problem := range slices.Concat(spec.WithoutConstant(values, constants), spec.WithoutText(values, constants)) {
+		t.Error(problem)
 	}
 }
 
-// quoted matches a value in a text: in backticks, or in typographic quotes.
-var quoted = regexp.MustCompile("[`‘]([A-Za-z0-9_-]+)[`’]")
-
-// property is what the schema of a property says about its values.
-type property struct {
-	Description string
-	Enum        []string
-}
-
-// properties calls visit for every property of every schema.
-func properties(n *yaml.Node, visit func(name string, schema property)) {
-	for i, child := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "properties" {
-			for j := 0; j+1 < len(child.Content); j += 2 {
-				var schema property
-				if child.Content[j+1].Decode(&schema) == nil {
-					visit(child.Content[j].Value, schema)
-				}
-			}
-		}
-		properties(child, visit)
+// TestEnumsSeeDrift: the check above is not blind.
+func TestEnumsSeeDrift(t *testing.T) {
+	t.Parallel()
+	constants := map[string]bool{"Status pending": true, "Status gone": true, "Role system": true}
+	values, err := spec.NamedValues([]byte("properties:\n" +
+		"  status: {description: '`pending` or ‘canceled’', enum: [pending, expired]}\n" +
+		"  kind: {description: '`new`'}\n" +
+		"  purpose: {enum: [agent]}\n"))
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// enumConstants returns the constants of the hand-written open enums of package api, as
-// "type value". Error codes have a table of their own.
-func enumConstants(t *testing.T) map[string]bool {
-	t.Helper()
-	files, err := filepath.Glob("../../api/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no files of package api", err)
-	}
-	constants := map[string]bool{}
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, decl := range file.Decls {
-			gen, ok := decl.(*ast.GenDecl)
-			if !ok || gen.Tok != token.CONST {
-				continue
-			}
-			for _, spec := range gen.Specs {
-				constant, ok := spec.(*ast.ValueSpec)
-				if ok && strings.HasSuffix(name, ".gen.go") && constant.Names[0].Name != "DefaultServer" {
-					t.Errorf("the generated constant %s: give its enum an x-go-type", constant.Names[0].Name)
-				}
-				if !ok || constant.Type == nil {
-					continue
-				}
-				enum, ok := constant.Type.(*ast.Ident)
-				if !ok || enum.Name == "ErrorCode" {
-					continue
-				}
-				for _, expr := range constant.Values {
-					literal, ok := expr.(*ast.BasicLit)
-					if !ok || literal.Kind != token.STRING {
-						continue
-					}
-					value, err := strconv.Unquote(literal.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					constants[enum.Name+" "+value] = true
-				}
-			}
+	missing := strings.Join(spec.WithoutConstant(values, constants), "\n")
+	for _, word := range []string{"Status canceled", "Status expired", `"kind"`} {
+		if !strings.Contains(missing, word) {
+			t.Errorf("%s is not missed in\n%s", word, missing)
 		}
 	}
-	return constants
+	if strings.Count(missing, "\n") != 2 {
+		t.Errorf("got\n%s", missing)
+	}
+	left := strings.Join(spec.WithoutText(values, constants), "\n")
+	if !strings.Contains(left, "Status gone") || !strings.Contains(left, "Language zh") || strings.Contains(left, "Role system") {
+		t.Errorf("got\n%s", left)
+	}
 }
 
 // TestOverlaySaysWhy: every correction gives its reason.

@@ -383,6 +383,9 @@ func failure(n *yaml.Node, format string, args ...any) error {
 // children ranges over what a mapping or a sequence holds, by key or index.
 func children(n *yaml.Node) iter.Seq2[string, *yaml.Node] {
 	return func(yield func(string, *yaml.Node) bool) {
+		if n == nil {
+			return
+		}
 		for i, child := range n.Content {
 			key := strconv.Itoa(i)
 			if n.Kind == yaml.MappingNode {
@@ -400,6 +403,9 @@ func children(n *yaml.Node) iter.Seq2[string, *yaml.Node] {
 
 // lookup returns the value of a key of a mapping, or nil.
 func lookup(n *yaml.Node, name string) *yaml.Node {
+	if n == nil {
+		return nil
+	}
 	for key, value := range children(n) {
 		if n.Kind == yaml.MappingNode && key == name {
 			return value

@@ -41,7 +41,7 @@ func rename(ctx context.Context, root, to string, out io.Writer) error {
 	if err := validate(to); err != nil {
 		return err
 	}
-	from, err := modulePath(root)
+	from, err := project.ModulePath(root)
 	if err != nil {
 		return err
 	}
@@ -92,22 +92,6 @@ func rename(ctx context.Context, root, to string, out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, "the module is now %s, was %s: %d files changed\n", to, from, len(changes))
 	return err
-}
-
-// moduleLine matches the module directive of a go.mod.
-var moduleLine = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)"?`)
-
-// modulePath returns the path of the module at root.
-func modulePath(root string) (string, error) {
-	content, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	if err != nil {
-		return "", err
-	}
-	match := moduleLine.FindSubmatch(content)
-	if match == nil {
-		return "", fmt.Errorf("go.mod in %s names no module", root)
-	}
-	return string(match[1]), nil
 }
 
 var (

@@ -21,7 +21,7 @@ func TestRenameBuilds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, err := modulePath(root)
+	from, err := project.ModulePath(root)
 	if err != nil {
 		t.Fatal(err)
 	}
