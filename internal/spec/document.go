@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -333,7 +334,11 @@ func differences(a, b *yaml.Node, at string, in int, list *[]Difference) {
 		return
 	}
 	report := func(at string, in int, a, b *yaml.Node) {
-		*list = append(*list, Difference{At: at, Old: short(a), New: short(b), Text: in == inText})
+		from := 0
+		if a != nil && b != nil && a.Kind == yaml.ScalarNode && b.Kind == yaml.ScalarNode {
+			from = commonPrefix(a.Value, b.Value)
+		}
+		*list = append(*list, Difference{At: at, Old: short(a, from), New: short(b, from), Text: in == inText})
 	}
 	switch {
 	case a.Kind != b.Kind || a.Kind == yaml.ScalarNode:
@@ -367,8 +372,16 @@ func differences(a, b *yaml.Node, at string, in int, list *[]Difference) {
 	}
 }
 
-// short returns a node in one short line.
-func short(n *yaml.Node) string {
+// commonPrefix returns how many characters two texts begin with that are the same.
+func commonPrefix(a, b string) int {
+	n := 0
+	for x, y := []rune(a), []rune(b); n < min(len(x), len(y)) && x[n] == y[n]; n++ {
+	}
+	return n
+}
+
+// short returns a node in one short line. Of a long text it shows what stands around the character with the number from.
+func short(n *yaml.Node, from int) string {
 	const most = 80
 	switch {
 	case n == nil:
@@ -382,5 +395,17 @@ func short(n *yaml.Node) string {
 	case n.Kind == yaml.SequenceNode:
 		return fmt.Sprintf("a list of %d", len(n.Content))
 	}
-	return fmt.Sprintf("%.*q", most, n.Value)
+	text := []rune(n.Value)
+	if len(text) <= most {
+		return strconv.Quote(n.Value)
+	}
+	start := min(max(0, from-most/4), len(text)-most)
+	piece := string(text[start : start+most])
+	if start > 0 {
+		piece = "…" + piece
+	}
+	if start+most < len(text) {
+		piece += "…"
+	}
+	return strconv.Quote(piece)
 }

@@ -147,6 +147,12 @@ type Change struct {
 // String returns the change as one line for a report.
 func (c Change) String() string { return c.Symbol + ": " + c.Message }
 
+// grows reports whether a symbol is a method of the generated interfaces, which gain methods with each operation. They
+// are there to be called: that a program implements them is not promised to go on compiling.
+func grows(symbol string) bool {
+	return strings.HasPrefix(symbol, "ClientInterface.") || strings.HasPrefix(symbol, "ClientWithResponsesInterface.")
+}
+
 // Compare lists the changes from old to changed, incompatible ones first.
 func Compare(old, changed *Package) (changes []Change, err error) {
 	defer func() {
@@ -157,7 +163,10 @@ func Compare(old, changed *Package) (changes []Change, err error) {
 	}()
 	for _, change := range apidiff.Changes(old.Types, changed.Types).Changes {
 		symbol, message, _ := strings.Cut(change.Message, ": ")
-		changes = append(changes, Change{symbol, message, change.Compatible})
+		c := Change{symbol, message, change.Compatible || message == "added" && grows(symbol)}
+		if !slices.Contains(changes, c) {
+			changes = append(changes, c)
+		}
 	}
 	slices.SortStableFunc(changes, func(a, b Change) int {
 		switch {

@@ -30,13 +30,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, ".", os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, ".", newUpdater, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // run is main for the project that dir belongs to.
-func run(ctx context.Context, dir string, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, dir string, updaterOf func(root string) *updater, args []string, stdout, stderr io.Writer) int {
 	root, err := project.Root(dir)
 	if err != nil {
 		fmt.Fprintf(stderr, "specupdate: %v\n", err)
@@ -45,7 +45,7 @@ func run(ctx context.Context, dir string, args []string, stdout, stderr io.Write
 	if len(args) > 0 && args[0] == "fetch" {
 		return runFetch(ctx, root, args[1:], stdout, stderr)
 	}
-	u := newUpdater(root)
+	u := updaterOf(root)
 	flags := flag.NewFlagSet("specupdate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	dry := flags.Bool("n", false, "only report: replace nothing")

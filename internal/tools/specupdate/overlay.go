@@ -18,6 +18,9 @@ type overlaid struct {
 	dead  []string        // actions that do not apply, with the reason
 	idle  map[string]bool // actions that change nothing, or whose change lands beside a $ref
 	names map[string]bool // Go types that the overlay names
+
+	// unnamed lists the operations that have no operationId afterwards, as "POST /v1/agents".
+	unnamed []string
 }
 
 // applyOverlay applies the actions of an overlay one by one, as the generator does, but goes on after the first that
@@ -62,6 +65,24 @@ func applyOverlay(file string, description []byte) (*overlaid, error) {
 		}
 		typeNames(&action.Update, result.names)
 	}
+	var applied struct {
+		Paths map[string]map[string]yaml.Node
+	}
+	if err := root.Decode(&applied); err != nil {
+		return nil, err
+	}
+	for at, item := range applied.Paths {
+		for method, node := range item {
+			var operation struct {
+				Responses   map[string]yaml.Node
+				OperationID string `yaml:"operationId"`
+			}
+			if node.Decode(&operation) == nil && len(operation.Responses) > 0 && operation.OperationID == "" {
+				result.unnamed = append(result.unnamed, strings.ToUpper(method)+" "+at)
+			}
+		}
+	}
+	slices.Sort(result.unnamed)
 	return result, nil
 }
 

@@ -204,10 +204,13 @@ func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, erro
 			}
 		}
 		why := fmt.Sprintf("added (%s)", strings.Join(g.page.Operations(), ", "))
-		for i, page := range replaced {
-			if i == 0 {
-				why = fmt.Sprintf("replaced (%s)", strings.Join(g.page.Operations(), ", "))
-			}
+		if len(replaced) > 0 {
+			why = fmt.Sprintf("replaced (%s)", strings.Join(g.page.Operations(), ", "))
+		}
+		if g.cut {
+			why += ", cut from the document " + filepath.Base(g.from)
+		}
+		for _, page := range replaced {
 			if page.Name != name {
 				edits = append(edits, edit{name: page.Name, why: "removed: " + name + " takes its place"})
 			}

@@ -76,11 +76,11 @@ func (r *report) write(w io.Writer) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "## API description: %s\n", verdict(r.code()))
 	if len(r.refusals) > 0 {
-		kind := "compatible"
+		kind := "compatible, as far as it can be told"
 		if r.breaking() {
 			kind = "breaking"
 		}
-		fmt.Fprintf(&out, "\nNothing was replaced. The change itself is %s.\n\n", kind)
+		fmt.Fprintf(&out, "\nNothing is replaced. The change itself is %s.\n\n", kind)
 		list(&out, r.refusals, 0)
 	}
 

@@ -161,6 +161,9 @@ func (u *updater) describe(ctx context.Context, in func(string) string, r *repor
 		return err
 	}
 	r.dead, r.idle, r.named = after.dead, newIdle(before, after), after.names
+	for _, operation := range after.unnamed {
+		r.notes = append(r.notes, operation+" has no operationId: name it in the overlay, before its Go names are used")
+	}
 	if len(r.dead) > 0 {
 		r.refusals = append(r.refusals, "the overlay does not fit: change `"+overlayFile+"` first, where the actions below do not apply")
 	}
@@ -202,15 +205,14 @@ func (u *updater) build(ctx context.Context, tmp string, r *report) error {
 			return err
 		}
 	}
-	if err := u.generate(ctx, tmp); ctx.Err() != nil {
-		return ctx.Err()
-	} else if err != nil {
+	err = u.generate(ctx, tmp)
+	if err := errors.Join(ctx.Err(), os.WriteFile(config, text, 0o644)); err != nil {
+		return err
+	}
+	if err != nil {
 		r.refusals = append(r.refusals, "the code cannot be generated")
 		r.problems = append(r.problems, err.Error())
 		return nil
-	}
-	if err := os.WriteFile(config, text, 0o644); err != nil {
-		return err
 	}
 
 	module, err := project.ModulePath(u.root)
