@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,11 +49,16 @@ func IsPage(name string, data []byte) bool {
 // pages out of it with Cut. An error names the document and, for YAML, the line in it.
 func ReadDocument(name string, data []byte) (*Page, error) {
 	doc, err := readDocument(name, data)
-	if err != nil {
+	if err != nil && path.Ext(name) == ".json" {
+		return nil, fmt.Errorf("%s: %s", name, lineOfYAML.ReplaceAllString(err.Error(), ""))
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return doc, nil
 }
+
+// lineOfYAML matches the line in an error, which is not one of the JSON document.
+var lineOfYAML = regexp.MustCompile(`^line \d+: `)
 
 func readDocument(name string, data []byte) (*Page, error) {
 	if len(data) > MaxPage {
@@ -152,7 +158,7 @@ func (p *Page) Cut(operation string) (*Page, error) {
 	method, at, _ := strings.Cut(operation, " ")
 	method = strings.ToLower(method)
 	item := lookup(lookup(p.Doc, "paths"), at)
-	if item == nil || lookup(item, method) == nil {
+	if !slices.Contains(methods, method) || lookup(item, method) == nil {
 		return nil, fmt.Errorf("%s: no operation %s", p.Name, operation)
 	}
 

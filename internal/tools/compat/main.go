@@ -91,8 +91,15 @@ func compat(ctx context.Context, dir string, out io.Writer) (err error) {
 	return nil
 }
 
-// lastTag returns the newest version tag that is an ancestor of the current commit, or "".
+// lastTag returns the newest version tag that is an ancestor of the current commit, or "" where there is none, as in
+// a source archive.
 func lastTag(ctx context.Context, root string) (string, error) {
+	if prefix, err := git(ctx, root, "rev-parse", "--show-prefix"); err != nil || strings.TrimSpace(prefix) != "" {
+		return "", ctx.Err()
+	}
+	if _, err := git(ctx, root, "rev-parse", "--verify", "--quiet", "HEAD"); err != nil {
+		return "", ctx.Err() // Nothing is committed yet.
+	}
 	tags, err := git(ctx, root, "tag", "--merged", "HEAD", "--list", "v[0-9]*")
 	if err != nil || strings.TrimSpace(tags) == "" {
 		return "", err

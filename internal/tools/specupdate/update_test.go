@@ -252,6 +252,15 @@ func TestUncompiled(t *testing.T) {
 	if updateBy(t, newUpdater, root, exitCannot, page); snapshot(t, root) != before {
 		t.Error("a refusal has changed the project")
 	}
+	// What only the compiler finds, as in a test, is refused as well.
+	m = mutations[slices.IndexFunc(mutations, func(m mutation) bool { return m.name == "result: new optional field" })]
+	u := quick(t)(root)
+	u.check = func(context.Context, string) error { return errors.New("vet: a_test.go:1:1: undefined: A") }
+	var out bytes.Buffer
+	code, err := u.run(t.Context(), false, []string{write(t, result, m.mutate(t, root))}, nil, &out)
+	if code != exitCannot || err != nil || !strings.Contains(out.String(), "a_test.go:1:1") || snapshot(t, root) != before {
+		t.Errorf("exit code %d, %v\n%s", code, err, &out)
+	}
 	report := update(t, root, exitBreaking, "-uncompiled", page)
 	if !strings.Contains(report, "task.go") || !strings.Contains(readFile(t, root, "api/openapi.gen.go"), "AsyncID int") {
 		t.Error(report)
