@@ -41,10 +41,10 @@ check-generated: ## Fail if generating would change a file; changes nothing.
 	@$(GO) run ./internal/project/checkgen
 
 spec: ## Take in published pages, regenerate and report (PAGE="path or folder ...", OPS, UNCOMPILED=1).
-	@$(tools)/specupdate -op '$(OPS)' $(if $(UNCOMPILED),-uncompiled) "$$PAGE"
+	@$(tools)/specupdate -op "$$OPS" $(if $(UNCOMPILED),-uncompiled) "$$PAGE"
 
 spec-diff: ## Report what "make spec" would do; changes nothing.
-	@$(tools)/specupdate -n -op '$(OPS)' $(if $(UNCOMPILED),-uncompiled) "$$PAGE"
+	@$(tools)/specupdate -n -op "$$OPS" $(if $(UNCOMPILED),-uncompiled) "$$PAGE"
 
 spec-fetch: ## Download the published pages to a temporary folder, and print its name (uses the network).
 	@$(tools)/specupdate fetch

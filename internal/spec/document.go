@@ -380,8 +380,10 @@ func differences(a, b *yaml.Node, at string, in int, list *[]Difference) {
 
 // commonPrefix returns how many characters two texts begin with that are the same.
 func commonPrefix(a, b string) int {
+	x, y := []rune(a), []rune(b)
 	n := 0
-	for x, y := []rune(a), []rune(b); n < min(len(x), len(y)) && x[n] == y[n]; n++ {
+	for n < min(len(x), len(y)) && x[n] == y[n] {
+		n++
 	}
 	return n
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"slices"
@@ -272,7 +273,7 @@ func TestTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(text) != string(want) {
+		if !bytes.Equal(text, want) {
 			t.Errorf("%s does not match the pages: run make spec PAGE=internal/spec/pages, which gives\n%s", name, want)
 		}
 	}

@@ -42,6 +42,9 @@ type Page struct {
 	// empty for a vendored page.
 	Source string
 
+	// URL is the address that the header of a vendored page gives, if any.
+	URL string
+
 	// Doc is the document's top-level mapping, without comments and without
 	// the mark of a transcribed page. Its lines are lines of the file.
 	Doc *yaml.Node
@@ -124,6 +127,7 @@ func readPage(name string, data []byte) (*Page, error) {
 	var err error
 	switch path.Ext(name) {
 	case ".md":
+		page.URL = readHeader(data).URL
 		page.Doc, err = findDocument(text)
 	case ".yaml", ".yml":
 		page.Doc, err = parse(block{text: text})

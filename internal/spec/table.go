@@ -46,6 +46,7 @@ func Rows(fsys fs.FS, old []Row, today string) ([]Row, error) {
 			Operations: page.Operations(),
 			Kind:       page.kind(),
 			Source:     page.Source,
+			URL:        page.URL,
 			SHA256:     hex.EncodeToString(sum[:]),
 			Date:       today,
 		}
@@ -56,7 +57,6 @@ func Rows(fsys fs.FS, old []Row, today string) ([]Row, error) {
 		}
 		if page.Vendored() {
 			header := readHeader(content)
-			row.URL = header.URL
 			row.Source = cmp.Or(header.URL, header.Source, "a published page, without its address")
 			row.Date = cmp.Or(header.day(), row.Date)
 		}
@@ -97,8 +97,10 @@ func (r Row) line() string {
 	if strings.HasPrefix(source, "https://") {
 		source = "<" + source + ">"
 	}
-	return fmt.Sprintf("| `%s` | `%s` | %s | %s | %s | `%s` |\n",
-		r.Page, strings.Join(r.Operations, "`, `"), r.Kind, cell.Replace(source), r.Date, r.SHA256)
+	cells := []string{
+		"`" + r.Page + "`", "`" + strings.Join(r.Operations, "`, `") + "`", r.Kind, cell.Replace(source), r.Date, "`" + r.SHA256 + "`",
+	}
+	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 
 var tableLine = regexp.MustCompile("(?m)^\\| `([^`|]+)` \\|.*\\| (\\d{4}-\\d{2}-\\d{2}) \\| `([0-9a-f]{64})` \\|\n")

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -926,13 +925,16 @@ func projectRoot(t *testing.T) string {
 // loader, which type-checks it.
 func quick(t *testing.T) func(root string) *updater {
 	t.Helper()
-	loader, program := tools(t)
+	tools, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return func(root string) *updater {
 		u := newUpdater(root)
-		u.loader = loader
+		u.loader = tools.loader
 		u.check = func(context.Context, string) error { return nil }
 		u.generate = func(ctx context.Context, dir string) error {
-			cmd := exec.CommandContext(ctx, program, "-config", "oapi-codegen.yaml", "openapi.yaml")
+			cmd := exec.CommandContext(ctx, tools.program, "-config", "oapi-codegen.yaml", "openapi.yaml")
 			cmd.Dir = dir
 			if output, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("oapi-codegen: %w\n%s", err, output)
@@ -943,29 +945,25 @@ func quick(t *testing.T) func(root string) *updater {
 	}
 }
 
-var (
-	sharedLoader  = &goapi.Loader{}
-	sharedProgram string
-	sharedErr     error
-	sharedOnce    sync.Once
-)
-
-// tools returns a loader for all tests, and the file name of the generator.
-func tools(t *testing.T) (loader *goapi.Loader, program string) {
-	t.Helper()
-	root := projectRoot(t)
-	sharedOnce.Do(func() {
-		sharedLoader.Dir = root
-		// The first command builds it, the second one says where it is.
-		sharedErr = goCommand(t.Context(), root, "tool", "oapi-codegen", "-version")
-		out, err := project.Command(t.Context(), root, "go", "tool", "-n", "oapi-codegen").Output()
-		sharedProgram, sharedErr = strings.TrimSpace(string(out)), errors.Join(sharedErr, err)
-	})
-	if sharedErr != nil {
-		t.Fatal(sharedErr)
-	}
-	return sharedLoader, sharedProgram
+// A toolset is what the tests share: a loader, and the file name of the generator.
+type toolset struct {
+	loader  *goapi.Loader
+	program string
 }
+
+var shared = sync.OnceValues(func() (*toolset, error) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	// The first command builds the generator, the second one says where it is.
+	if err := goCommand(ctx, root, "tool", "oapi-codegen", "-version"); err != nil {
+		return nil, err
+	}
+	out, err := project.Command(ctx, root, "go", "tool", "-n", "oapi-codegen").Output()
+	return &toolset{&goapi.Loader{Dir: root}, strings.TrimSpace(string(out))}, err
+})
 
 // snapshot returns the names and contents of all files below dir.
 func snapshot(t *testing.T, dir string) string {

@@ -220,14 +220,16 @@ func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, erro
 	return edits, nil
 }
 
-// replacedBy returns the old pages whose place a given one takes: those of its operations, or the one of its name.
+// replacedBy returns the old pages whose place a given one takes: those of its operations, and the one of its name or
+// from the same source, which it may describe in other words.
 func replacedBy(old []*spec.Page, g given) ([]*spec.Page, error) {
 	var replaced []*spec.Page
 	operations := g.page.Operations()
 	stem := func(name string) string { return strings.TrimSuffix(name, path.Ext(name)) }
 	for _, page := range old {
 		shared := countIn(page.Operations(), operations)
-		sameName := !g.cut && stem(page.Name) == stem(g.page.Name)
+		sameName := !g.cut && (stem(page.Name) == stem(g.page.Name) || page.URL != "" && page.URL == g.page.URL ||
+			page.Source != "" && page.Source == g.page.Source)
 		if shared > 0 && shared < len(page.Operations()) && !sameName {
 			return nil, fmt.Errorf("%s describes only %d of the %d operations of the page %s, which it cannot replace",
 				g.from, shared, len(page.Operations()), page.Name)

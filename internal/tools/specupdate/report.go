@@ -44,10 +44,11 @@ func (r *report) uncompiled(problem string, wanted bool) {
 	}
 }
 
-// breaking reports whether the change breaks programs that use the client, or the client itself.
+// breaking reports whether the change breaks programs that use the client, or the client itself. What oasdiff warns of
+// counts: a request property that the server no longer knows is one.
 func (r *report) breaking() bool {
 	return len(r.lostTypes) > 0 ||
-		slices.ContainsFunc(r.findings, func(f finding) bool { return f.severity == "breaking" }) ||
+		slices.ContainsFunc(r.findings, func(f finding) bool { return f.severity != "info" }) ||
 		slices.ContainsFunc(r.api, func(c goapi.Change) bool { return !c.Compatible })
 }
 

@@ -202,6 +202,21 @@ func TestVendoredTakesThePlace(t *testing.T) {
 	}
 }
 
+// TestPageOfAnotherName: a page from the same source takes the place of the old one, even if its operation has moved.
+func TestPageOfAnotherName(t *testing.T) {
+	t.Parallel()
+	root := copyProject(t)
+	for _, name := range []string{result, agent} {
+		page := strings.Replace(readFile(t, root, pagesFolder+"/"+name), "    post:", "    put:", 1)
+		report := update(t, root, exitCannot, "-n", write(t, "other"+filepath.Ext(name), []byte(page)))
+		for _, want := range []string{"- `" + name + "`: replaced (PUT ", "api removed without deprecation"} {
+			if !strings.Contains(report, want) {
+				t.Errorf("%s: the report does not say %q:\n%s", name, want, report)
+			}
+		}
+	}
+}
+
 // TestSeveralPages takes in a folder, of which all is taken or nothing.
 func TestSeveralPages(t *testing.T) {
 	t.Parallel()
