@@ -55,7 +55,7 @@ func TestModules(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"go.mod":  "module consumer.example/app\n\ngo 1.26.0\n\nrequire " + client + " v0.0.0\n\nreplace " + client + " => " + root + "\n",
+		"go.mod":  "module consumer.example/app\n\ngo 1.26.0\n\nreplace " + client + " => " + root + "\n",
 		"main.go": "package main\n\nimport _ \"" + client + "/api\"\n\nfunc main() {}\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -162,6 +163,22 @@ func TestRenameTwice(t *testing.T) {
 	}
 	for name, content := range original {
 		expect(name, content)
+	}
+}
+
+// TestRequireMajor: a module whose path ends with a major version is required at one.
+func TestRequireMajor(t *testing.T) {
+	t.Parallel()
+	const other = "\tother.example/mod v1.0.0\n"
+	for _, form := range []string{"require %s\n", "require (\n\t%s\n" + other + ")\n"} {
+		for module, version := range map[string]string{"a.example/mod": "v0.0.0", "a.example/mod/v2": "v2.0.0", "a.example/v10": "v10.0.0"} {
+			for _, before := range []string{"v0.0.0", "v2.0.0"} {
+				got := string(requireMajor(fmt.Appendf(nil, form, module+" "+before), module))
+				if want := fmt.Sprintf(form, module+" "+version); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		}
 	}
 }
 
