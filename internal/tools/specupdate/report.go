@@ -135,7 +135,9 @@ func (r *report) write(w io.Writer) error {
 	const most = 40
 	section(&out, "Every place that changed", places, most)
 	section(&out, "Texts that changed", texts, most)
-	section(&out, "Files", r.files, 0)
+	if r.code() != exitCannot {
+		section(&out, "Files", r.files, 0)
+	}
 	_, err := io.WriteString(w, out.String())
 	return err
 }
