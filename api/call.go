@@ -123,10 +123,10 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	if err == nil || !success {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
 	}
-	r.RequestID = cmp.Or(resp.Header.Get("X-Log-Id"), resp.Header.Get("X-Request-Id"), r.RequestID, r.ID)
+	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
-	if v == answered {
+	if v == answered || v == noStatus && (op == opConversation || op == opUpload) {
 		return r, nil
 	}
 	e := &Error{
@@ -158,6 +158,11 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		e.again, e.Err = v == unread, fmt.Errorf("%w (Content-Type %q)", ErrMalformed, line(resp.Header.Get("Content-Type"), 64))
 	}
 	return nil, e
+}
+
+// requestID is the server's id of a request.
+func requestID(h http.Header, r *Result) string {
+	return cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID)
 }
 
 // readAll reads a whole body. The buffer grows faster once it is large, so that little

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
@@ -27,7 +26,7 @@ const (
 // observed. It never fails on content: the Result holds what could be read. The answer to a
 // poll may be an event stream of one event, which is then read as that event.
 func decode(status int, contentType string, body []byte, poll bool) (*Result, verdict) {
-	trimmed := bytes.TrimLeft(body, "\ufeff \t\r\n")
+	trimmed := bytes.TrimLeft(body, blanks)
 	var r *Result
 	var v verdict
 	if isEventStream(contentType, trimmed) {
@@ -38,6 +37,9 @@ func decode(status int, contentType string, body []byte, poll bool) (*Result, ve
 	r.Raw = body
 	return r, v
 }
+
+// blanks may stand before an answer: a byte order mark and white space.
+const blanks = "\ufeff \t\r\n"
 
 // envelope is the fast path: the generated Result, which covers the documented shapes,
 // and the keys whose presence sends an answer down the tolerant path. Like all of
@@ -138,49 +140,6 @@ func (r *Result) conclude(status int, top object) verdict {
 		return malformed
 	}
 	return answered
-}
-
-// decodeStream reads a whole event stream and folds its events into one Result.
-func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
-	events := eventReader{r: bufio.NewReader(bytes.NewReader(body)), max: int64(len(body))}
-	var all accumulator
-	var first []byte
-	var count, skipped int
-	var done bool
-	for skipped < 3 {
-		event, err := events.next()
-		event = bytes.TrimSpace(event)
-		if done = string(event) == "[DONE]"; done || err != nil {
-			break
-		}
-		r, _, err := parse(event, false)
-		if err != nil || r == nil {
-			skipped++
-			continue
-		}
-		skipped = 0
-		if count++; count == 1 {
-			first = event
-		}
-		all.add(r)
-	}
-	if poll && count == 1 && skipped < 3 {
-		r, v := decodeJSON(status, first, false)
-		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
-		return r, v
-	}
-	r := all.fold()
-	switch {
-	case status < 200 || status > 299:
-		r.Status = ""
-		return r, refused
-	case r.Status == StatusFailed:
-	case skipped < 3 && (done || r.Status == StatusSuccess):
-		r.Status = StatusSuccess
-	default:
-		return r, unread
-	}
-	return r, answered
 }
 
 // object is a JSON object of which only the keys are read.

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // guard is the Doer of every client that New makes. It stands before the Doer that sends
@@ -60,7 +62,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(caller)
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
 	req = req.WithContext(ctx)
-	if strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
+	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
 		req.Body = &upload{ReadCloser: req.Body, guard: g, timer: timer}
 	}
 	resp, err := g.next.Do(req)
@@ -135,6 +137,26 @@ type body struct {
 	cancel          context.CancelCauseFunc
 	timer           *time.Timer // of the attempt; in a stream, of each read
 	stream          bool        // the limit of time holds for each read, not for all of it
+}
+
+// peek returns as much of the beginning as tells an event stream from anything else, after
+// the number of bytes to pass over.
+func (b *body) peek() (blank int, begin []byte) {
+	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
+	for n := 1; ; n++ {
+		peeked, err := b.small.Peek(n) // Read gives the error again.
+		begin = bytes.TrimLeft(peeked, blanks)
+		if err != nil || len(begin) >= len("event:") || len(begin) > 0 && begin[0] < utf8.RuneSelf && strings.IndexByte("dei", begin[0]) < 0 {
+			return len(peeked) - len(begin), begin
+		}
+	}
+}
+
+// endless takes the bounds of the whole off the body of a stream: WithIdleTimeout holds for each
+// read, and its reader bounds each event.
+func (b *body) endless() {
+	b.timer.Stop()
+	b.stream, b.left = true, math.MaxInt64-1
 }
 
 // Read reads at most the bound, and masks the key.
