@@ -45,6 +45,20 @@ func APIError(status int, code, message string) Reply {
 	}
 }
 
+// Failed refuses the request of an agent as the API does, with HTTP 200: the answer says that it failed, with a
+// code, such as 1113 or 1301, and a text.
+func Failed(code, message string) Reply {
+	return func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
+		var in struct {
+			AgentID string `json:"agent_id"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		writeJSON(w, agentJSON, http.StatusOK, object{
+			"id": w.Header().Get("X-Log-Id"), "status": failed, "agent_id": in.AgentID, "error": object{"code": code, "message": message},
+		})
+	}
+}
+
 // RateLimited refuses the request with HTTP 429. The code tells what 429 means: 1302 is too
 // many at once, 1305 an overloaded model, 1113 an empty balance. A retryAfter that is not
 // empty, seconds or a date, is sent as Retry-After.
@@ -103,10 +117,31 @@ func Abort() Reply {
 // Hang never answers. It ends when the client goes away or the server is closed.
 func Hang() Reply {
 	return func(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
-		<-r.Context().Done()
+		if _, err := io.Copy(io.Discard, r.Body); err == nil { // only then is it noticed that the client goes away
+			<-r.Context().Done()
+		}
 		panic(http.ErrAbortHandler)
 	}
 }
+
+// Lose has the request carried out, whether a task is made or a file is taken, loses its answer, and gives the
+// reply in its place, which must be one that does without the ordinary answer:
+//
+//	srv.Enqueue(zaitest.HTMLError(502))               // nothing was made
+//	srv.Enqueue(zaitest.Lose(zaitest.HTMLError(502))) // a task was made, and nobody is told
+func Lose(reply Reply) Reply {
+	return func(w http.ResponseWriter, r *http.Request, ordinary http.HandlerFunc) {
+		ordinary(lostWriter{w.Header().Clone()}, r)
+		reply(w, r, nil)
+	}
+}
+
+// A lostWriter forgets what is written.
+type lostWriter struct{ header http.Header }
+
+func (l lostWriter) Header() http.Header         { return l.header }
+func (l lostWriter) WriteHeader(int)             {}
+func (l lostWriter) Write(p []byte) (int, error) { return len(p), nil }
 
 // Slow waits for d, or until the client goes away, and then gives the reply, which may be nil.
 func Slow(d time.Duration, reply Reply) Reply {

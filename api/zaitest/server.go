@@ -36,7 +36,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -62,6 +61,9 @@ const (
 	signedQuery = "KeyId=demo&Expires=1999999999&Signature=abc%2Bdef%3D"
 
 	defaultFile = "video.mp4"
+	defaultDeck = "deck.pdf"
+
+	png = "\x89PNG\r\n\x1a\n" // its first bytes
 )
 
 // A Server stands in for the API. Its methods are safe for concurrent use; its fields are set
@@ -80,13 +82,24 @@ type Server struct {
 	// first. It is 1000 at first.
 	MaxRequests int
 
+	// MaxContent is how many bytes of each upload [Server.Uploads] remembers. It is a MiB at first.
+	MaxContent int64
+
+	// DefaultTask is the script of requests to agents for which none is enqueued.
+	DefaultTask TaskScript
+
 	ctx      context.Context // ends with Close
 	close    context.CancelFunc
 	listener *httptest.Server // nil if unstarted
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool // in memory
-	tasks    map[string]*task
+	tasks    map[string]*task  // by async id
+	decks    map[string]*task  // by conversation id
+	latest   map[string]*task  // by request id
+	scripts  []TaskScript
+	runs     []Run
+	uploads  []Upload
 	files    map[string][]byte
 	queue    []Reply
 	always   Reply
@@ -120,8 +133,11 @@ func NewUnstartedServer() *Server {
 		URL:         "https://zaitest.invalid/api",
 		APIKey:      "zaitest-key-id.zaitest-key-secret",
 		MaxRequests: 1000,
+		MaxContent:  1 << 20,
 		conns:       make(map[net.Conn]bool),
 		tasks:       make(map[string]*task),
+		decks:       make(map[string]*task),
+		latest:      make(map[string]*task),
 		files:       make(map[string][]byte),
 	}
 	s.ctx, s.close = context.WithCancel(context.Background())
@@ -130,6 +146,8 @@ func NewUnstartedServer() *Server {
 	// An MP4 file of two boxes, a header and a kilobyte of nothing.
 	header := "\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
 	s.files[defaultFile] = append([]byte(header+"\x00\x00\x04\x00free"), make([]byte, 1016)...)
+	s.files[defaultDeck] = []byte("%PDF-1.4\n%%EOF\n")
+	s.files["page-1.png"], s.files["page-2.png"] = []byte(png), []byte(png)
 	return s
 }
 
@@ -191,12 +209,16 @@ func (s *Server) FileURL(name string) string {
 // AddTask adds a task that follows script, and returns its id. It panics if the script's shape
 // is none of [Shapes].
 func (s *Server) AddTask(script TaskScript) (asyncID string) {
-	t := newTask(script)
+	t := newTask(script, viduAgent)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.addTask(t)
+}
+
+func (s *Server) addTask(t *task) (asyncID string) {
 	// Real ids look like base64 text. These hold everything that makes base64 fragile.
 	id := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "zai\xfb\xff\xbf%04d", len(s.tasks)+1))
-	t.id = id
+	t.ids = object{"async_id": id}
 	s.tasks[id] = t
 	return id
 }
@@ -210,20 +232,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
 		panic(http.ErrAbortHandler) // the client is gone
 	}
+	rest := r.Body
 	r = r.WithContext(ctx)
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), rest))
 
 	reply, logID := s.record(r, body)
 	w.Header().Set("X-Log-Id", logID)
-	if tooLarge != nil {
-		reply = HTMLError(http.StatusRequestEntityTooLarge)
+	isUpload := r.URL.Path == "/api"+uploadPath
+	if !isUpload {
+		if more, _ := rest.Read(make([]byte, 1)); more > 0 {
+			reply = HTMLError(http.StatusRequestEntityTooLarge)
+		}
 	}
 	reply.give(w, r, s.route)
+	if isUpload {
+		_, _ = io.CopyN(io.Discard, rest, 2*maxFile) // a client that is still sending may not read the answer
+	}
 }
 
 // record keeps the request, and returns the reply that was asked for, if any, and an id for the
@@ -253,7 +281,10 @@ type operation struct {
 }
 
 var operations = map[string]operation{ // by path
+	"/v1/agents":              {http.MethodPost, (*Server).invoke},
 	"/v1/agents/async-result": {http.MethodPost, (*Server).asyncResult},
+	"/v1/agents/conversation": {http.MethodPost, (*Server).conversation},
+	uploadPath:                {http.MethodPost, (*Server).upload},
 }
 
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
@@ -303,16 +334,24 @@ func noRoute(w http.ResponseWriter, path string, status int) {
 	})
 }
 
+// decode reads a request, and refuses it if it is not what v is.
+func decode(w http.ResponseWriter, r *http.Request, v any) bool {
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for a Reply of the task
+	if media != "application/json" || json.Unmarshal(body, v) != nil {
+		APIError(http.StatusBadRequest, "1210", "the request is not the JSON object that was expected")(w, r, nil)
+		return false
+	}
+	return true
+}
+
 func (s *Server) asyncResult(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		AgentID string `json:"agent_id"`
 		AsyncID string `json:"async_id"`
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	body, _ := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body)) // for a Reply of the task
-	if media != "application/json" || json.Unmarshal(body, &in) != nil {
-		APIError(http.StatusBadRequest, "1210", "the request is not the JSON object that was expected")(w, r, nil)
+	if !decode(w, r, &in) {
 		return
 	}
 	s.mu.Lock()
