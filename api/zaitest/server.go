@@ -11,13 +11,21 @@
 //	srv.Enqueue(zaitest.RateLimited("1302", "1"))               // but the very next request is refused
 //	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 //
+// It plays the whole agents family: a request to an agent starts a task, is answered with a text, or is
+// streamed, by the script that waits for it ([Server.EnqueueTasks]) or by itself; conversations have files, and
+// uploads are kept. [Server.Runs] tells what was made, and how often:
+//
+//	srv.EnqueueTasks(zaitest.TaskScript{Text: "Bonjour"}, zaitest.TaskScript{Code: "1113"})
+//	srv.EnqueueTasks(zaitest.TaskScript{Stream: zaitest.Stream{Interval: time.Second}})
+//
 // What it answers has the published shape. The API is known to say the same in other ways, and
 // each of them is a [Shape] that a task can take on; a test of one's own decoder ranges over
-// [Shapes].
+// [Shapes] and [StreamShapes]. Streams are not published: they are as they were recorded.
 //
 // A [Reply] stands in for an ordinary answer: one of the faults below, or a function of the
 // test's own. It is given to the next request ([Server.Enqueue]), to all of them
-// ([Server.Always]), or to the polls of one task ([TaskScript].Replies).
+// ([Server.Always]), or to the polls of one task ([TaskScript].Replies). Only CutBody, StallBody, Slow,
+// WithHeader and Lose have the ordinary answer made; with any other nothing comes of the request.
 //
 // # Virtual time
 //
@@ -53,7 +61,8 @@ import (
 const (
 	maxBody = 1 << 20 // of a request
 
-	agentJSON = "application/json;charset=UTF-8" // what the agents family answers with
+	agentJSON   = "application/json;charset=UTF-8" // what the agents family answers with
+	eventStream = "text/event-stream;charset=UTF-8"
 
 	// The query of a result's address. The escapes are there to break a client that takes the
 	// address apart.
@@ -166,7 +175,7 @@ func (s *Server) Close() {
 }
 
 // Enqueue has the next requests answered with these replies, one each, whatever they ask for
-// and whatever their key is. A nil Reply lets a request through to its ordinary answer. Replies
+// and whatever their key is. Of an upload, its first MiB is awaited. A nil Reply lets a request through to its ordinary answer. Replies
 // that wait already come first.
 func (s *Server) Enqueue(replies ...Reply) {
 	s.mu.Lock()

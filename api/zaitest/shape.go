@@ -105,18 +105,24 @@ func (s Shape) in(shapes ...Shape) bool { return slices.Contains(shapes, s) }
 // write answers with what the task is now.
 func (t *task) write(w http.ResponseWriter, status, defaultVideo string) {
 	text, header := encode(t.body(status, defaultVideo)), http.Header{"Content-Type": {agentJSON}}
+	t.setContentType(header)
 	switch t.Shape {
 	case ShapeEventStream:
-		header.Set("Content-Type", "text/event-stream")
 		text = "data: " + text + "\n\n"
-	case ShapePlainText:
-		header.Set("Content-Type", "text/plain")
-	case ShapeNoContentType:
-		header.Del("Content-Type")
 	case ShapeByteOrderMark:
 		text = "\ufeff" + text
 	}
 	Raw(http.StatusOK, header, text)(w, nil, nil)
+}
+
+// setContentType changes the header to what the shape says.
+func (t *task) setContentType(header http.Header) {
+	media := map[Shape][]string{
+		ShapeEventStream: {"text/event-stream"}, ShapePlainText: {"text/plain"}, ShapeNoContentType: nil, ShapeEventsAsJSON: {agentJSON},
+	}
+	if values, ok := media[t.Shape]; ok {
+		header["Content-Type"] = values
+	}
 }
 
 func (t *task) body(status, defaultVideo string) object {

@@ -59,9 +59,11 @@ type Event struct {
 // with its Input; of its Output, a string or what JSON may hold, more pieces may come. Position is
 // which slides it is about, counted from 1.
 type Tool struct {
-	Name, Input, Title string
-	Output             any
-	Position           []int
+	Name     string `json:"tool_name"`
+	Input    string `json:"input,omitempty"`
+	Output   any    `json:"output,omitempty"`
+	Position []int  `json:"position,omitempty"`
+	Title    string `json:"title,omitempty"`
 }
 
 // TextEvents returns a stream that says text, word by word, and stops, with [DONE] after it, like that of a
@@ -126,25 +128,21 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, t, deck *task) {
 		}
 	}()
 
-	switch t.Shape {
-	case ShapePlainText:
-		w.Header().Set("Content-Type", "text/plain")
-	case ShapeEventsAsJSON:
-		w.Header().Set("Content-Type", agentJSON)
-	case ShapeNoContentType:
-		w.Header()["Content-Type"] = nil
-	default:
-		w.Header().Set("Content-Type", "text/event-stream;charset=UTF-8")
-	}
-	out, flush := io.Writer(w), http.NewResponseController(w).Flush
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	header := http.Header{"Content-Type": {eventStream}}
+	t.setContentType(header)
+	maps.Copy(w.Header(), header)
+	zipped := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
+	if zipped {
 		w.Header().Set("Content-Encoding", "gzip")
-		zip := gzip.NewWriter(w)
-		out, flush = zip, func() error { return nil }
-		defer zip.Close()
 	}
 	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w).Flush
 	_ = flush()
+	out, end := io.Writer(w), func() error { return nil }
+	if zipped {
+		zip := gzip.NewWriter(w)
+		out, end, flush = zip, zip.Close, end
+	}
 	for i, e := range events {
 		if i > 0 {
 			e.Pause += t.Stream.Interval
@@ -155,8 +153,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, t, deck *task) {
 		_, _ = io.WriteString(out, t.frame(t.data(e), i, i == len(events)-1))
 		_ = flush()
 	}
+	_ = end()
 	if t.Stream.KeepOpen || strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -207,37 +208,25 @@ func (t *task) data(e Event) string {
 	}
 	m := object{"agent_id": t.AgentID}
 	maps.Copy(m, t.ids)
-	choice := object{}
-	shape := t.Shape
+	var parts []any
+	phase, shape := e.Phase, t.Shape
 	if !shape.in(messageShapes...) {
 		shape = ShapeMessagesContentObject
 	}
 	switch tool := e.Tool; {
 	case tool != nil:
-		call := object{"tool_name": tool.Name}
-		if tool.Input != "" {
-			call["input"] = tool.Input
-		}
-		if tool.Output != nil {
-			call["output"] = tool.Output
-		}
-		if tool.Position != nil {
-			call["position"] = tool.Position
-		}
-		if tool.Title != "" {
-			call["title"] = tool.Title
-		}
 		if shape == ShapeMessagesContentObject {
 			shape = ShapeMessages // of these, content was seen as an array only
 		}
-		choice = shape.choice([]any{object{"type": "object", "object": call, "tag_cn": "工具", "tag_en": "Tool"}}, "tool")
-		choice["index"] = 0
+		phase, parts = "tool", []any{object{"type": "object", "object": tool, "tag_cn": "工具", "tag_en": "Tool"}}
+	case e.Text != "" && shape == ShapeContentString:
+		parts = []any{e.Text}
 	case e.Text != "":
-		part := any(object{"type": "text", "text": e.Text})
-		if shape == ShapeContentString {
-			part = e.Text
-		}
-		choice = shape.choice([]any{part}, e.Phase)
+		parts = []any{object{"type": "text", "text": e.Text}}
+	}
+	choice := object{}
+	if parts != nil {
+		choice = shape.choice(parts, phase)
 		choice["index"] = 0
 	}
 	if e.FinishReason != "" {

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -35,16 +33,14 @@ func (s *Server) Uploads() []Upload {
 	return slices.Clone(s.uploads)
 }
 
-var errTooLarge = errors.New("the file is over the size limit")
-
 func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	u, err := s.readForm(r)
-	switch {
-	case errors.Is(err, errTooLarge):
-		APIError(435, "435", err.Error())(w, r, nil)
-		return
-	case err != nil:
+	if err != nil {
 		APIError(http.StatusBadRequest, "1214", err.Error())(w, r, nil)
+		return
+	}
+	if u.Size > maxFile {
+		APIError(435, "435", "the file is over the size limit")(w, r, nil)
 		return
 	}
 	now := time.Now().Unix()
@@ -57,14 +53,14 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// readForm reads a form of one purpose and one file, without keeping more of the file than is wanted.
+// readForm reads a form of one purpose and one file, and of the file no more than says that it is too large.
 func (s *Server) readForm(r *http.Request) (u Upload, err error) {
 	form, err := r.MultipartReader()
 	if err != nil {
 		return u, err
 	}
-	seen := map[string]int{}
-	for {
+	var parts []string
+	for u.Size <= maxFile && len(parts) < 3 {
 		part, err := form.NextPart()
 		if errors.Is(err, io.EOF) {
 			break
@@ -72,42 +68,25 @@ func (s *Server) readForm(r *http.Request) (u Upload, err error) {
 		if err != nil {
 			return u, err
 		}
-		switch name := part.FormName(); {
-		case name == "purpose" && part.FileName() == "":
-			value, err := io.ReadAll(io.LimitReader(part, 64))
-			if err != nil {
-				return u, err
-			}
-			u.Purpose = string(value)
-		case name == "file" && part.FileName() != "":
-			if err := s.readFile(part, &u); err != nil {
-				return u, err
-			}
+		hash := sha256.New()
+		content, err := io.ReadAll(io.TeeReader(io.LimitReader(part, max(s.MaxContent, 64)), hash))
+		if err != nil {
+			return u, err
 		}
-		seen[part.FormName()]++
+		size, err := io.Copy(hash, io.LimitReader(part, maxFile+1-int64(len(content))))
+		if err != nil {
+			return u, err
+		}
+		if name := part.FileName(); name == "" {
+			u.Purpose = string(content)
+		} else {
+			u.Name, u.ContentType, u.Size = name, part.Header.Get("Content-Type"), size+int64(len(content))
+			u.Content, u.SHA256 = content[:min(int64(len(content)), max(s.MaxContent, 0))], [sha256.Size]byte(hash.Sum(nil))
+		}
+		parts = append(parts, fmt.Sprintf("%s, a file %t", part.FormName(), part.FileName() != ""))
 	}
-	if len(seen) != 2 || seen["purpose"] != 1 || seen["file"] != 1 || u.Purpose != "agent" || u.Name == "" {
-		return u, fmt.Errorf("the form has %v and purpose %q, not one file and the purpose agent", seen, u.Purpose)
+	if slices.Sort(parts); u.Size <= maxFile && (u.Purpose != "agent" || !slices.Equal(parts, []string{"file, a file true", "purpose, a file false"})) {
+		return u, fmt.Errorf("purpose %q and parts %q, not one file and the purpose agent", u.Purpose, parts)
 	}
 	return u, nil
-}
-
-func (s *Server) readFile(part *multipart.Part, u *Upload) error {
-	u.Name, u.ContentType = part.FileName(), part.Header.Get("Content-Type")
-	var content strings.Builder
-	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(hash, &content), io.LimitReader(part, max(s.MaxContent, 0)))
-	if err != nil {
-		return err
-	}
-	more, err := io.Copy(hash, io.LimitReader(part, maxFile+1-n))
-	if err != nil {
-		return err
-	}
-	if u.Size = n + more; u.Size > maxFile {
-		return errTooLarge
-	}
-	u.Content = []byte(content.String())
-	hash.Sum(u.SHA256[:0])
-	return nil
 }

@@ -1,0 +1,167 @@
+package zaitest_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"example.com/zai/api/zaitest"
+)
+
+// A part is one of a form: a file if it has a file name.
+type part struct {
+	field, file string
+	content     io.Reader
+}
+
+func purpose(value string) part { return part{"purpose", "", strings.NewReader(value)} }
+
+// zeros reads as n bytes.
+func zeros(n int64) io.Reader { return io.LimitReader(zeroReader{}, n) }
+
+type zeroReader struct{}
+
+func (zeroReader) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// upload sends a form that is made as it is read.
+func upload(client *http.Client, srv *zaitest.Server, parts ...part) answer {
+	body, w := io.Pipe()
+	form := multipart.NewWriter(w)
+	go func() {
+		var err error
+		for _, part := range parts {
+			var to io.Writer
+			if part.file == "" {
+				to, err = form.CreateFormField(part.field)
+			} else {
+				to, err = form.CreateFormFile(part.field, part.file)
+			}
+			if err == nil {
+				_, err = io.Copy(to, part.content)
+			}
+			if err != nil {
+				break
+			}
+		}
+		w.CloseWithError(errors.Join(err, form.Close()))
+	}()
+	req := postRequest(context.Background(), srv, files, "")
+	req.Body, req.GetBody, req.ContentLength = body, nil, -1
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	return do(client, req)
+}
+
+func TestUpload(t *testing.T) {
+	both(t, func(t *testing.T, srv *zaitest.Server, client *http.Client) {
+		srv.MaxContent = 3
+		for i, content := range []string{"", "ab", "abcdef"} {
+			file := part{"file", "a b;\"ü.xlsx", strings.NewReader(content)}
+			parts := []part{purpose("agent"), file}
+			if i == 1 {
+				parts = []part{file, purpose("agent")}
+			}
+			got := upload(client, srv, parts...)
+			all := srv.Uploads()
+			if len(all) != i+1 {
+				t.Fatalf("%d uploads, %+v", len(all), got)
+			}
+			u := all[i]
+			wantJSON(t, content, got.body, fmt.Sprintf(`{"id":%q,"object":"file","bytes":%d,"filename":"a b;\"ü.xlsx","purpose":"agent","created_at":%v}`,
+				u.ID, len(content), value(t, got.body, "created_at")))
+			if u.Name != "a b;\"ü.xlsx" || u.Size != int64(len(content)) || string(u.Content) != content[:min(3, len(content))] || u.Purpose != "agent" ||
+				u.ContentType != "application/octet-stream" || u.SHA256 != sha256.Sum256([]byte(content)) || i > 0 && u.ID == all[i-1].ID {
+				t.Errorf("%+v", u)
+			}
+		}
+		if body := string(srv.Requests()[2].Body); !strings.Contains(body, "abcdef") {
+			t.Errorf("%q", body)
+		}
+	})
+}
+
+func TestBadUploads(t *testing.T) {
+	file := func() part { return part{"file", "a.txt", strings.NewReader("x")} }
+	both(t, func(t *testing.T, srv *zaitest.Server, client *http.Client) {
+		for name, parts := range map[string][]part{
+			"nothing":        {},
+			"no file":        {purpose("agent")},
+			"no purpose":     {file()},
+			"two files":      {purpose("agent"), file(), file()},
+			"two purposes":   {purpose("agent"), purpose("agent"), file()},
+			"something else": {purpose("agent"), file(), {"more", "", strings.NewReader("x")}},
+			"other purpose":  {purpose("batch"), file()},
+			"other name":     {purpose("agent"), {"content", "a.txt", strings.NewReader("x")}},
+			"a field":        {purpose("agent"), {"file", "", strings.NewReader("x")}},
+			"no end":         {purpose("agent"), file(), {"more", "", brokenReader{}}},
+		} {
+			got := upload(client, srv, parts...)
+			if name == "no end" {
+				if got.err == nil {
+					t.Errorf("%s: %+v", name, got)
+				}
+				continue
+			}
+			if got.status != http.StatusBadRequest || value(t, got.body, "error", "code") != "1214" {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		if got := post(client, srv, files, `{"purpose":"agent"}`); got.status != http.StatusBadRequest {
+			t.Error(got)
+		}
+		if got := srv.Uploads(); len(got) != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
+
+// A file of 100 MiB is taken, in much less memory; a larger one is not, nor one that a gateway is against.
+func TestLargeUpload(t *testing.T) {
+	const limit = 100 << 20
+	both(t, func(t *testing.T, srv *zaitest.Server, client *http.Client) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.status != http.StatusOK {
+			t.Fatal(got)
+		}
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+			t.Errorf("%d bytes were allocated", got)
+		}
+		if u := srv.Uploads()[0]; u.Size != limit || len(u.Content) != 1<<20 {
+			t.Errorf("%d bytes, %d kept", u.Size, len(u.Content))
+		}
+		got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit + 1)})
+		if got.status != 435 || value(t, got.body, "error", "code") != "435" {
+			t.Error(got)
+		}
+		srv.Enqueue(zaitest.HTMLError(413))
+		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.status != 413 || got.err != nil {
+			t.Error(got)
+		}
+		srv.Enqueue(zaitest.Abort())
+		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.err == nil {
+			t.Error(got)
+		}
+		if got := srv.Uploads(); len(got) != 1 {
+			t.Errorf("%d uploads", len(got))
+		}
+		srv.Enqueue(zaitest.Lose(zaitest.HTMLError(502)))
+		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(5)}); got.status != 502 || len(srv.Uploads()) != 2 {
+			t.Error(got)
+		}
+	})
+}
