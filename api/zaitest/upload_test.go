@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/zai/api/zaitest"
 )
@@ -128,39 +129,58 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 
-// A file of 100 MiB is taken, in much less memory; a larger one is not, nor one that a gateway is against.
+// A file of 100 MiB is taken, in much less memory; a larger one is not.
 func TestLargeUpload(t *testing.T) {
 	const limit = 100 << 20
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.status != http.StatusOK {
+		t.Fatal(got)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+		t.Errorf("%d bytes were allocated", got)
+	}
+	if u := srv.Uploads()[0]; u.Size != limit || len(u.Content) != 1<<20 {
+		t.Errorf("%d bytes, %d kept", u.Size, len(u.Content))
+	}
+	got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit + 1)})
+	if got.status != 435 || value(t, got.body, "error", "code") != "435" || len(srv.Uploads()) != 1 {
+		t.Error(got)
+	}
+}
+
+// A reply to an upload is read, though the client is still sending.
+func TestUploadFaults(t *testing.T) {
+	const size = 8 << 20
 	both(t, func(t *testing.T, srv *zaitest.Server, client *http.Client) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.status != http.StatusOK {
-			t.Fatal(got)
+		for _, test := range []struct {
+			reply        zaitest.Reply
+			status, made int
+		}{
+			{zaitest.HTMLError(413), 413, 0},
+			{zaitest.Abort(), 0, 0},
+			{zaitest.Lose(zaitest.HTMLError(502)), 502, 1},
+			{zaitest.Lose(zaitest.Abort()), 0, 1},
+			{zaitest.CutBody(3), 200, 1},
+		} {
+			before := len(srv.Uploads())
+			srv.Enqueue(test.reply)
+			got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(size)})
+			if n := len(srv.Uploads()) - before; got.status != test.status || n != test.made || (got.err == nil) != (got.status > 200) {
+				t.Errorf("%d taken, %+v", n, got)
+			}
 		}
-		runtime.ReadMemStats(&after)
-		if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
-			t.Errorf("%d bytes were allocated", got)
-		}
-		if u := srv.Uploads()[0]; u.Size != limit || len(u.Content) != 1<<20 {
-			t.Errorf("%d bytes, %d kept", u.Size, len(u.Content))
-		}
-		got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit + 1)})
-		if got.status != 435 || value(t, got.body, "error", "code") != "435" {
-			t.Error(got)
-		}
-		srv.Enqueue(zaitest.HTMLError(413))
-		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.status != 413 || got.err != nil {
-			t.Error(got)
-		}
-		srv.Enqueue(zaitest.Abort())
-		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(limit)}); got.err == nil {
-			t.Error(got)
-		}
-		if got := srv.Uploads(); len(got) != 1 {
-			t.Errorf("%d uploads", len(got))
-		}
-		srv.Enqueue(zaitest.Lose(zaitest.HTMLError(502)))
-		if got := upload(client, srv, purpose("agent"), part{"file", "a.pdf", zeros(5)}); got.status != 502 || len(srv.Uploads()) != 2 {
+		srv.Enqueue(zaitest.Hang())
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		req := postRequest(ctx, srv, files, strings.Repeat("x", 2<<20))
+		if got := do(client, req); !errors.Is(got.err, context.DeadlineExceeded) {
 			t.Error(got)
 		}
 	})
