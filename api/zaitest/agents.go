@@ -79,8 +79,8 @@ type invocation struct {
 		Content json.RawMessage `json:"content"`
 	} `json:"messages"`
 	CustomVariables struct {
-		Template   string `json:"template"`
-		TargetLang string `json:"target_lang"`
+		Template   any `json:"template"` // other agents may have their own
+		TargetLang any `json:"target_lang"`
 	} `json:"custom_variables"`
 
 	text string // of all messages
@@ -120,7 +120,7 @@ func (in *invocation) check() (code, message string) {
 			return "1213", "text was not received"
 		}
 	case viduAgent:
-		if in.CustomVariables.Template == "" {
+		if template, _ := in.CustomVariables.Template.(string); template == "" {
 			return "1213", "template was not received"
 		}
 		if len(pictures) != 1 {
@@ -197,7 +197,8 @@ func (s *Server) start(in *invocation, logID string) Reply {
 func (t *task) answer(in *invocation, recorded bool) {
 	text := in.text
 	if t.AgentID == translationAgent {
-		text = "[" + cmp.Or(in.CustomVariables.TargetLang, "zh-CN") + "] " + text
+		target, _ := in.CustomVariables.TargetLang.(string)
+		text = "[" + cmp.Or(target, "zh-CN") + "] " + text
 	}
 	if len(t.VideoURLs)+len(t.FileURLs)+len(t.ImageURLs) == 0 && !t.NoResult {
 		t.Text = cmp.Or(t.Text, text)
@@ -222,6 +223,8 @@ func (s *Server) AddConversation(script TaskScript) (conversationID string) {
 	conversationID, _ = s.addDeck(d).ids["conversation_id"].(string)
 	return conversationID
 }
+
+func pageFile(n int) string { return fmt.Sprintf("page-%d.png", n+1) }
 
 func (s *Server) addDeck(d *task) *task {
 	id := fmt.Sprintf("%d-zaitest%04d", d.added.Unix(), len(s.decks)+1)
@@ -262,7 +265,7 @@ func (s *Server) conversation(w http.ResponseWriter, r *http.Request) {
 		if len(d.FileURLs)+len(d.ImageURLs) == 0 {
 			deck.FileURLs = []string{s.FileURL(defaultDeck)}
 			for n := range d.pages {
-				deck.ImageURLs = append(deck.ImageURLs, s.FileURL(fmt.Sprintf("page-%d.png", n+1)))
+				deck.ImageURLs = append(deck.ImageURLs, s.FileURL(pageFile(n)))
 			}
 		}
 		s.mu.Unlock()

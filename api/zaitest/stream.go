@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -70,13 +71,18 @@ type Tool struct {
 // translation.
 func TextEvents(text string) []Event {
 	var events []Event
-	for word := range strings.SplitAfterSeq(text, " ") {
+	for _, word := range pieces(text, " ") {
 		events = append(events, Event{Text: word})
 	}
 	return append(events, Event{FinishReason: "stop"}, Event{Data: done})
 }
 
 const done = "[DONE]"
+
+// pieces cuts text behind every end.
+func pieces(text, end string) []string {
+	return slices.DeleteFunc(strings.SplitAfter(text, end), func(piece string) bool { return piece == "" })
+}
 
 // SlidesEvents returns a stream as the agent of slides was recorded: it thinks, searches, writes the slides in
 // pieces of HTML, with a mark after each call, says that they are ready, and stops, without [DONE].
@@ -95,10 +101,8 @@ func SlidesEvents(pages ...string) []Event {
 	}
 	escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`) // it was seen escaped twice
 	for i, page := range pages {
-		for piece := range strings.SplitAfterSeq(escape.Replace(page), ">") {
-			if piece != "" {
-				events = append(events, Event{Tool: &Tool{Name: "add_slide", Title: fmt.Sprint("Slide ", i+1), Output: piece, Position: []int{i + 1}}})
-			}
+		for _, piece := range pieces(escape.Replace(page), ">") {
+			events = append(events, Event{Tool: &Tool{Name: "add_slide", Title: fmt.Sprint("Slide ", i+1), Output: piece, Position: []int{i + 1}}})
 		}
 		events = append(events, mark)
 	}
@@ -112,21 +116,24 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, t, deck *task) {
 	if deck != nil {
 		for _, e := range events {
 			if e.Tool != nil {
-				deck.pages = max(deck.pages, slices.Max(append(e.Tool.Position, 0)))
+				deck.pages = slices.Max(append([]int{deck.pages}, e.Tool.Position...))
 			}
 		}
 		for n := range deck.pages {
-			s.files[fmt.Sprintf("page-%d.png", n+1)] = []byte(png)
+			if name := pageFile(n); s.files[name] == nil {
+				s.files[name] = []byte(png)
+			}
 		}
 	}
 	s.mu.Unlock()
-	defer func() {
+	ended := func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if t.active = false; deck != nil {
 			deck.active = false
 		}
-	}()
+	}
+	defer ended()
 
 	header := http.Header{"Content-Type": {eventStream}}
 	t.setContentType(header)
@@ -150,7 +157,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, t, deck *task) {
 		if !e.wait(r.Context()) || e.Abort {
 			panic(http.ErrAbortHandler)
 		}
-		_, _ = io.WriteString(out, t.frame(t.data(e), i, i == len(events)-1))
+		last := i == len(events)-1
+		if last || e.FinishReason != "" && e.FinishReason != "tool_calls" {
+			ended() // before a client can know, which then asks for the files
+		}
+		t.frame(out, t.data(e), i, last)
 		_ = flush()
 	}
 	_ = end()
@@ -247,34 +258,37 @@ func (t *task) data(e Event) string {
 	return encode(m)
 }
 
-// frame is the n-th event as it goes over the wire.
-func (t *task) frame(data string, n int, last bool) string {
-	var b strings.Builder
+// frame writes the n-th event.
+func (t *task) frame(w io.Writer, data string, n int, last bool) {
+	write := func(texts ...string) {
+		for _, text := range texts {
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	end := "\n"
 	switch t.Shape {
+	case ShapeCRLF:
+		end = "\r\n"
+	case ShapeCR:
+		end = "\r"
 	case ShapeByteOrderMark:
 		if n == 0 {
-			b.WriteString("\ufeff")
+			write("\ufeff")
 		}
 	case ShapeEventFields:
-		fmt.Fprintf(&b, ": keep-alive\n\nevent: message\nid: %d\nretry: 3000\n", n)
+		write(": keep-alive\n\nevent: message\nid: ", strconv.Itoa(n), "\nretry: 3000\n")
 	case ShapeMultiLine:
 		var lines bytes.Buffer
 		if json.Indent(&lines, []byte(data), "", " ") == nil {
 			data = lines.String()
 		}
 	}
+	before := ""
 	for line := range strings.SplitSeq(data, "\n") {
-		b.WriteString("data: " + line + "\n")
+		write(before, "data: ", line)
+		before = end
 	}
-	if last && t.Shape == ShapeNoFinalBlankLine {
-		return strings.TrimSuffix(b.String(), "\n")
+	if !last || t.Shape != ShapeNoFinalBlankLine {
+		write(end, end)
 	}
-	b.WriteString("\n")
-	switch t.Shape {
-	case ShapeCRLF:
-		return strings.ReplaceAll(b.String(), "\n", "\r\n")
-	case ShapeCR:
-		return strings.ReplaceAll(b.String(), "\n", "\r")
-	}
-	return b.String()
 }

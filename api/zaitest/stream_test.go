@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,6 +184,53 @@ func TestRecordedStreams(t *testing.T) {
 			wantJSON(t, "documented", string(choices), want)
 		}
 	})
+}
+
+// Whoever has read the end of a stream finds the files of the deck.
+func TestFilesAtTheEnd(t *testing.T) {
+	both(t, func(t *testing.T, srv *zaitest.Server, client *http.Client) {
+		list := zaitest.SlidesEvents()
+		list = append(list, zaitest.Event{Data: "[DONE]", Hold: make(chan struct{})}) // which never comes
+		srv.EnqueueTasks(zaitest.TaskScript{Stream: zaitest.Stream{Events: list}})
+		resp, err := client.Do(postRequest(t.Context(), srv, invoke, slides(`"request_id":"r-1",`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewReader(resp.Body)
+		for line := ""; !strings.Contains(line, `"finish_reason":"stop"`); {
+			if line, err = lines.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := post(client, srv, conversation, `{"agent_id":"slides_glm_agent","conversation_id":"`+srv.Runs()[0].ConversationID+`"}`)
+		if strings.Count(got.body, `"image_url":`) != 2 {
+			t.Errorf("%+v", got)
+		}
+		if got := post(client, srv, invoke, slides(`"request_id":"r-1",`)); got.status != http.StatusOK {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A large event takes the server little more memory than the test gave it.
+func TestLargeEvent(t *testing.T) {
+	srv := zaitest.NewUnstartedServer()
+	defer srv.Close()
+	client := &http.Client{Transport: srv.Transport()}
+	large := zaitest.Event{Data: strings.Repeat("x", 8<<20)}
+	srv.EnqueueTasks(zaitest.TaskScript{Stream: zaitest.Stream{Events: []zaitest.Event{large, large, large}}})
+	resp, err := client.Do(postRequest(t.Context(), srv, invoke, translation(streamed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n, err := io.Copy(io.Discard, resp.Body)
+	if runtime.ReadMemStats(&after); err != nil || n != 3*(8<<20+int64(len("data: \n\n"))) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
+		t.Errorf("%d bytes with %d allocated, %v", n, after.TotalAlloc-before.TotalAlloc, err)
+	}
 }
 
 // What a script may have happen in a stream.
