@@ -59,7 +59,8 @@ import (
 )
 
 const (
-	maxBody = 1 << 20 // of a request
+	maxBody  = 1 << 20   // of a request
+	maxDrain = 256 << 20 // of an upload that is answered early
 
 	agentJSON   = "application/json;charset=UTF-8" // what the agents family answers with
 	eventStream = "text/event-stream;charset=UTF-8"
@@ -90,6 +91,9 @@ type Server struct {
 	// MaxRequests is how many requests [Server.Requests] remembers; the oldest are forgotten
 	// first. It is 1000 at first.
 	MaxRequests int
+
+	// MaxFile is how many bytes a file may have that is uploaded. It is 100 MiB at first, as with the API.
+	MaxFile int64
 
 	// MaxContent is how many bytes of each upload [Server.Uploads] remembers. It is a MiB at first.
 	MaxContent int64
@@ -142,6 +146,7 @@ func NewUnstartedServer() *Server {
 		URL:         "https://zaitest.invalid/api",
 		APIKey:      "zaitest-key-id.zaitest-key-secret",
 		MaxRequests: 1000,
+		MaxFile:     100 << 20,
 		MaxContent:  1 << 20,
 		conns:       make(map[net.Conn]bool),
 		tasks:       make(map[string]*task),
@@ -259,7 +264,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	reply.give(w, r, s.route)
 	if isUpload {
-		_, _ = io.CopyN(io.Discard, rest, 2*maxFile) // a client that is still sending may not read the answer
+		_, _ = io.CopyN(io.Discard, rest, maxDrain) // a client that is still sending may not read the answer
 	}
 }
 

@@ -10,10 +10,7 @@ import (
 	"time"
 )
 
-const (
-	uploadPath = "/paas/v4/files"
-	maxFile    = 100 << 20
-)
+const uploadPath = "/paas/v4/files"
 
 // An Upload is a file that the server took.
 type Upload struct {
@@ -39,7 +36,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 		APIError(http.StatusBadRequest, "1214", err.Error())(w, r, nil)
 		return
 	}
-	if u.Size > maxFile {
+	if u.Size > s.MaxFile {
 		APIError(435, "435", "the file is over the size limit")(w, r, nil)
 		return
 	}
@@ -60,7 +57,7 @@ func (s *Server) readForm(r *http.Request) (u Upload, err error) {
 		return u, err
 	}
 	var parts []string
-	for u.Size <= maxFile && len(parts) < 3 {
+	for u.Size <= s.MaxFile && len(parts) < 3 {
 		part, err := form.NextPart()
 		if errors.Is(err, io.EOF) {
 			break
@@ -73,7 +70,7 @@ func (s *Server) readForm(r *http.Request) (u Upload, err error) {
 		if err != nil {
 			return u, err
 		}
-		size, err := io.Copy(hash, io.LimitReader(part, maxFile+1-int64(len(content))))
+		size, err := io.Copy(hash, io.LimitReader(part, s.MaxFile+1-int64(len(content))))
 		if err != nil {
 			return u, err
 		}
@@ -85,7 +82,7 @@ func (s *Server) readForm(r *http.Request) (u Upload, err error) {
 		}
 		parts = append(parts, fmt.Sprintf("%s, a file %t", part.FormName(), part.FileName() != ""))
 	}
-	if slices.Sort(parts); u.Size <= maxFile && (u.Purpose != "agent" || !slices.Equal(parts, []string{"file, a file true", "purpose, a file false"})) {
+	if slices.Sort(parts); u.Size <= s.MaxFile && (u.Purpose != "agent" || !slices.Equal(parts, []string{"file, a file true", "purpose, a file false"})) {
 		return u, fmt.Errorf("purpose %q and parts %q, not one file and the purpose agent", u.Purpose, parts)
 	}
 	return u, nil
