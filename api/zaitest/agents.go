@@ -17,8 +17,8 @@ const (
 	slidesAgent      = "slides_glm_agent"
 )
 
-// A Run is a request to an agent that the server carried out: what would be paid for. A request that was
-// refused is none; one whose answer was lost is.
+// A Run is a request to an agent that the server carried out: what would be paid for. A request
+// that was refused is none; one whose answer was lost is.
 type Run struct {
 	AgentID        string
 	RequestID      string // that the caller gave, if any
@@ -33,20 +33,23 @@ func (s *Server) Runs() []Run {
 	return slices.Clone(s.runs)
 }
 
-// EnqueueTasks has the next requests to agents go by these scripts, one each: a script that names an agent waits
-// for a request to that one, any other is for the next request there is. Once none is left, requests go by
-// DefaultTask. It panics if a shape is neither one of [Shapes] nor of [StreamShapes].
+// EnqueueTasks has the next requests to agents go by these scripts, one each: a script that
+// names an agent waits for a request to that one, any other is for the next request there is.
+// Once none is left, requests go by DefaultTask. It panics if a shape is neither one of
+// [Shapes] nor of [StreamShapes].
 //
-// The agent vidu_template_agent makes a task, whose polls the script is then about; with [ShapeStatusOnly] the
-// answer tells no async_id. The agent general_translation answers with Text, by default the text of the
-// request behind the target language: [fr] Hello. It does so at once, or in a stream if that was asked for.
-// The agent slides_glm_agent answers with a stream, whatever was asked for, and makes a conversation whose pages
-// are the slides of the stream. Any other agent answers with Text, by default the text of the request: at once,
-// in a stream if that was asked for or the script has Events, or by a task if the script has Pending or Duration.
+// The agent vidu_template_agent makes a task, whose polls the script is then about; with
+// [ShapeStatusOnly] the answer tells no async_id. The agent general_translation answers with
+// Text, by default the text of the request behind the target language: [fr] Hello. It does so
+// at once, or in a stream if that was asked for. The agent slides_glm_agent answers with a
+// stream, whatever was asked for, and makes a conversation whose pages are the slides of the
+// stream. Any other agent answers with Text, by default the text of the request: at once, in a
+// stream if that was asked for or the script has Events, or by a task if the script has Pending
+// or Duration.
 //
-// What is answered at once and fails by its script is refused, as [Failed] does it, also where a stream was
-// asked for. A request whose request_id is that of a request still being answered, or of a task that
-// no poll was told the end of, is refused with code 1231.
+// What is answered at once and fails by its script is refused, as [Failed] does it, also where
+// a stream was asked for. A request whose request_id is that of a request still being answered,
+// or of a task that no poll was told the end of, is refused with code 1231.
 func (s *Server) EnqueueTasks(scripts ...TaskScript) {
 	for _, script := range scripts {
 		newTask(script, "") // which checks it
@@ -213,8 +216,8 @@ func (t *task) answer(in *invocation, recorded bool) {
 	}
 }
 
-// AddConversation adds a conversation with the agent of slides, and returns its id. Its script is about the files
-// of the deck, by default two pages and a PDF that the server itself has.
+// AddConversation adds a conversation with the agent of slides, and returns its id. Its script
+// is about the files of the deck, by default two pages and a PDF that the server itself has.
 func (s *Server) AddConversation(script TaskScript) (conversationID string) {
 	d := newTask(script, slidesAgent)
 	d.pages = 2

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"example.com/zai/api/zaitest"
 )
@@ -318,13 +317,19 @@ func TestLose(t *testing.T) {
 				}
 			}
 		}
-		for _, reply := range []zaitest.Reply{zaitest.Hang(), zaitest.Lose(zaitest.Hang())} {
-			srv.Enqueue(reply)
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			if got := do(client, postRequest(ctx, srv, invoke, effects(`"request_id":"hang",`))); !errors.Is(got.err, context.DeadlineExceeded) {
+		before := len(srv.Runs())
+		for i, wrap := range []func(zaitest.Reply) zaitest.Reply{func(r zaitest.Reply) zaitest.Reply { return r }, zaitest.Lose} {
+			ctx, cancel := context.WithCancel(t.Context())
+			srv.Enqueue(wrap(func(w http.ResponseWriter, r *http.Request, ordinary http.HandlerFunc) {
+				cancel()
+				zaitest.Hang()(w, r, ordinary)
+			}))
+			if got := do(client, postRequest(ctx, srv, invoke, effects(`"request_id":"hang",`))); !errors.Is(got.err, context.Canceled) {
 				t.Error(got)
 			}
-			cancel()
+			if n := len(srv.Runs()) - before; n != i {
+				t.Errorf("%d runs, not %d", n, i)
+			}
 		}
 		if got := post(client, srv, invoke, effects(`"request_id":"hang",`)); value(t, got.body, "error", "code") != "1231" {
 			t.Errorf("the second one was not carried out: %+v", got)

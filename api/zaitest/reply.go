@@ -25,8 +25,8 @@ func (reply Reply) give(w http.ResponseWriter, r *http.Request, ordinary http.Ha
 }
 
 // Raw replies with what it is given. Without a Content-Type in header, the answer has none.
-// Content-Length is the length of body unless header says otherwise; if it says more, the connection breaks
-// after body.
+// Content-Length is the length of body unless header says otherwise; if it says more, the
+// connection breaks after body.
 func Raw(status int, header http.Header, body string) Reply {
 	header = header.Clone()
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
@@ -46,8 +46,8 @@ func APIError(status int, code, message string) Reply {
 	}
 }
 
-// Failed refuses the request of an agent as the API does, with HTTP 200: the answer says that it failed, with a
-// code, such as 1113 or 1301, and a text.
+// Failed refuses the request of an agent as the API does, with HTTP 200: the answer says that
+// it failed, with a code, such as 1113 or 1301, and a text.
 func Failed(code, message string) Reply {
 	return func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 		var in struct {
@@ -125,9 +125,9 @@ func Hang() Reply {
 	}
 }
 
-// Lose has the request carried out, whether a task is made or a file is taken, loses its answer, and gives the
-// reply in its place, which must be one that does without the ordinary answer (as CutBody(0) does not, which loses
-// the answer by itself):
+// Lose has the request carried out, whether a task is made or a file is taken, loses its
+// answer, and gives the reply in its place, which must be one that does without the ordinary
+// answer. CutBody needs no Lose: it has the request carried out by itself.
 //
 //	srv.Enqueue(zaitest.HTMLError(502))               // nothing was made
 //	srv.Enqueue(zaitest.Lose(zaitest.HTMLError(502))) // a task was made, and nobody is told

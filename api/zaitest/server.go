@@ -11,9 +11,10 @@
 //	srv.Enqueue(zaitest.RateLimited("1302", "1"))               // but the very next request is refused
 //	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 //
-// It plays the whole agents family: a request to an agent starts a task, is answered with a text, or is
-// streamed, by the script that waits for it ([Server.EnqueueTasks]) or by itself; conversations have files, and
-// uploads are kept. [Server.Runs] tells what was made, and how often:
+// It plays the whole agents family: a request to an agent starts a task, is answered with a
+// text, or is streamed, by the script that waits for it ([Server.EnqueueTasks]) or by itself;
+// conversations have files, and uploads are kept. [Server.Runs] tells what was made, and how
+// often:
 //
 //	srv.EnqueueTasks(zaitest.TaskScript{Text: "Bonjour"}, zaitest.TaskScript{Code: "1113"})
 //	srv.EnqueueTasks(zaitest.TaskScript{Stream: zaitest.Stream{Interval: time.Second}})
@@ -24,8 +25,9 @@
 //
 // A [Reply] stands in for an ordinary answer: one of the faults below, or a function of the
 // test's own. It is given to the next request ([Server.Enqueue]), to all of them
-// ([Server.Always]), or to the polls of one task ([TaskScript].Replies). Only CutBody, StallBody, Slow,
-// WithHeader and Lose have the ordinary answer made; with any other nothing comes of the request.
+// ([Server.Always]), or to the polls of one task ([TaskScript].Replies). Only CutBody,
+// StallBody, Slow, WithHeader and Lose have the ordinary answer made; with any other nothing
+// comes of the request.
 //
 // # Virtual time
 //
@@ -92,10 +94,12 @@ type Server struct {
 	// first. It is 1000 at first.
 	MaxRequests int
 
-	// MaxFile is how many bytes a file may have that is uploaded. It is 100 MiB at first, as with the API.
+	// MaxFile is how many bytes a file may have that is uploaded. It is 100 MiB at first, as
+	// with the API.
 	MaxFile int64
 
-	// MaxContent is how many bytes of each upload [Server.Uploads] remembers. It is a MiB at first.
+	// MaxContent is how many bytes of each upload [Server.Uploads] remembers. It is a MiB at
+	// first.
 	MaxContent int64
 
 	// DefaultTask is the script of requests to agents for which none is enqueued.
@@ -180,8 +184,8 @@ func (s *Server) Close() {
 }
 
 // Enqueue has the next requests answered with these replies, one each, whatever they ask for
-// and whatever their key is. Of an upload, its first MiB is awaited. A nil Reply lets a request through to its ordinary answer. Replies
-// that wait already come first.
+// and whatever their key is. Of an upload, its first MiB is awaited. A nil Reply lets a request
+// through to its ordinary answer. Replies that wait already come first.
 func (s *Server) Enqueue(replies ...Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

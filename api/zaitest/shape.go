@@ -16,8 +16,8 @@ type Shape string
 // ShapeDocumented is the published shape, and what the zero Shape means.
 const ShapeDocumented Shape = "documented"
 
-// Shapes of what a successful task comes to. Where content is an object, each part has a message of
-// its own.
+// Shapes of what a successful task comes to. Where content is an object, each part has a
+// message of its own.
 const (
 	ShapeMessages              Shape = "messages"                // choices[].messages, an array
 	ShapeMessagesObject        Shape = "messages_object"         // choices[].messages, an object
@@ -57,8 +57,9 @@ const (
 	ShapeErrorInSuccess Shape = "error_in_success" // error beside a status that says success
 )
 
-// Shapes of a stream. ShapeDocumented and those of messages are shapes of its texts, those of what a whole
-// answer looks like (plain text, no content type, byte order mark) hold for it too, and the rest change nothing.
+// Shapes of a stream. ShapeDocumented and those of messages are shapes of its texts, those of
+// what a whole answer looks like (plain text, no content type, byte order mark) hold for it
+// too, and the rest change nothing.
 const (
 	ShapeDone             Shape = "done"                // [DONE] comes after the last event
 	ShapeNoDone           Shape = "no_done"             // and here it does not
@@ -72,7 +73,8 @@ const (
 	ShapeCorruptEvent     Shape = "corrupt_event"       // an event comes second that is not JSON
 )
 
-// StreamShapes returns the shapes of a stream that say the same, as it was recorded, in other ways.
+// StreamShapes returns the shapes of a stream that say the same, as it was recorded, in other
+// ways.
 func StreamShapes() []Shape {
 	return append([]Shape{
 		ShapeDone, ShapeNoDone, ShapeCRLF, ShapeCR, ShapeEventFields, ShapeMultiLine, ShapeNoFinalBlankLine,

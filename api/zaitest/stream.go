@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// A Stream is a stream of events, and how it goes. The zero value is one as they were recorded, all of it at
-// once. Where a client asks for gzip, all of it comes at the end; where it accepts text/event-stream, the
-// connection stays open after the last event; so does the API.
+// A Stream is a stream of events, and how it goes. The zero value is one as they were recorded,
+// all of it at once. Where a client asks for gzip, all of it comes at the end; where it accepts
+// text/event-stream, the connection stays open after the last event; so does the API.
 type Stream struct {
-	// Events are what the stream tells. Nil means [SlidesEvents] for the agent of slides, and else [TextEvents]
-	// of the script's Text, ending in its FinishReason.
+	// Events are what the stream tells. Nil means [SlidesEvents] for the agent of slides, and
+	// else [TextEvents] of the script's Text, ending in its FinishReason.
 	Events []Event
 
 	// Interval is the time before each event but the first.
@@ -30,8 +30,8 @@ type Stream struct {
 	KeepOpen bool
 }
 
-// An Event is one event of a stream: a Text, a Tool, a mark or an error. The ids in it are the server's.
-// The Shape of the script says how it is written.
+// An Event is one event of a stream: a Text, a Tool, a mark or an error. The ids in it are the
+// server's. The Shape of the script says how it is written.
 type Event struct {
 	// Text is a piece of what the agent says in a Phase: thinking, answer, or none.
 	Text, Phase string
@@ -39,16 +39,19 @@ type Event struct {
 	// Tool is a piece of a tool call.
 	Tool *Tool
 
-	// FinishReason alone is a mark: tool_calls between two calls, anything else, with the usage, at the end.
+	// FinishReason alone is a mark: tool_calls between two calls, anything else, with the
+	// usage, at the end.
 	FinishReason string
 
 	// Code and Message are an error.
 	Code, Message string
 
-	// Data stands in place of all that: [DONE], or JSON of the test's own, or something that is none.
+	// Data stands in place of all that: [DONE], or JSON of the test's own, or something that is
+	// none.
 	Data string
 
-	// Before the event, the server waits for Pause, and until Hold, if there is one, is closed or sends.
+	// Before the event, the server waits for Pause, and until Hold, if there is one, is closed
+	// or sends.
 	Pause time.Duration
 	Hold  <-chan struct{}
 
@@ -56,9 +59,9 @@ type Event struct {
 	Abort bool
 }
 
-// A Tool is a piece of a tool call. Names are search, add_slide and insert_page, among others. A call is announced
-// with its Input; of its Output, a string or what JSON may hold, more pieces may come. Position is
-// which slides it is about, counted from 1.
+// A Tool is a piece of a tool call. Names are search, add_slide and insert_page, among others.
+// A call is announced with its Input; of its Output, a string or what JSON may hold, more
+// pieces may come. Position is which slides it is about, counted from 1.
 type Tool struct {
 	Name     string `json:"tool_name"`
 	Input    string `json:"input,omitempty"`
@@ -67,8 +70,8 @@ type Tool struct {
 	Title    string `json:"title,omitempty"`
 }
 
-// TextEvents returns a stream that says text, word by word, and stops, with [DONE] after it, like that of a
-// translation.
+// TextEvents returns a stream that says text, word by word, and stops, with [DONE] after it,
+// like that of a translation.
 func TextEvents(text string) []Event {
 	var events []Event
 	for _, word := range pieces(text, " ") {
@@ -84,9 +87,9 @@ func pieces(text, end string) []string {
 	return slices.DeleteFunc(strings.SplitAfter(text, end), func(piece string) bool { return piece == "" })
 }
 
-// SlidesEvents returns a stream as the agent of slides was recorded: it thinks, searches, writes the slides in
-// pieces of HTML, with a mark after each call, says that they are ready, and stops, without [DONE].
-// The pages are HTML, and by default there are two.
+// SlidesEvents returns a stream as the agent of slides was recorded: it thinks, searches,
+// writes the slides in pieces of HTML, with a mark after each call, says that they are ready,
+// and stops, without [DONE]. The pages are HTML, and by default there are two.
 func SlidesEvents(pages ...string) []Event {
 	if len(pages) == 0 {
 		pages = []string{"<!DOCTYPE html>\n<div class=\"slide\">One</div>", "<!DOCTYPE html>\n<div class=\"slide\">Two</div>"}

@@ -374,7 +374,10 @@ func TestStreamsInVirtualTime(t *testing.T) {
 // A client that accepts the type of a stream finds its connection left open, as with the API, and one that
 // accepts gzip waits for all of it.
 func TestStreamTraps(t *testing.T) {
-	both(t, func(t *testing.T, srv *zaitest.Server, client *http.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := zaitest.NewUnstartedServer()
+		defer srv.Close()
+		client := &http.Client{Transport: srv.Transport()}
 		for accept, open := range map[string]bool{"": false, "*/*": false, "application/json": false, "text/event-stream": true} {
 			req := postRequest(t.Context(), srv, invoke, translation(streamed))
 			req.Header.Set("Accept", accept)
@@ -393,14 +396,9 @@ func TestStreamTraps(t *testing.T) {
 				_, _ = io.Copy(io.Discard, lines)
 				ended <- true
 			}()
-			if !open {
-				<-ended
-			} else {
-				select {
-				case <-ended:
-					t.Errorf("Accept %q: the stream ended by itself", accept)
-				case <-time.After(50 * time.Millisecond):
-				}
+			synctest.Wait()
+			if (len(ended) == 0) != open {
+				t.Errorf("Accept %q: the stream ended by itself %t", accept, !open)
 			}
 			resp.Body.Close()
 		}
@@ -420,10 +418,8 @@ func TestStreamTraps(t *testing.T) {
 			_, _ = io.ReadFull(resp.Body, b)
 			first <- b[0]
 		}()
-		select {
-		case <-first:
+		if synctest.Wait(); len(first) > 0 {
 			t.Error("the first event came before the second")
-		case <-time.After(50 * time.Millisecond):
 		}
 		close(hold)
 		zip, err := gzip.NewReader(io.MultiReader(strings.NewReader(string(rune(<-first))), resp.Body))

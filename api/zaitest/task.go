@@ -17,12 +17,14 @@ const (
 	failed  = "failed"
 )
 
-// A TaskScript says what comes of a request to an agent: how its task goes, or what it answers at once. The
-// zero value of a task is one of vidu_template_agent that has ended in success when it is first asked about,
-// with one video that the server itself has; how the other agents answer stands at [Server.EnqueueTasks].
+// A TaskScript says what comes of a request to an agent: how its task goes, or what it answers
+// at once. The zero value of a task is one of vidu_template_agent that has ended in success
+// when it is first asked about, with one video that the server itself has; how the other agents
+// answer stands at [Server.EnqueueTasks].
 type TaskScript struct {
-	// AgentID is the agent whose task it is. Empty means vidu_template_agent in [Server.AddTask], the agent of
-	// slides in [Server.AddConversation], and elsewhere the agent that is asked.
+	// AgentID is the agent whose task it is. Empty means vidu_template_agent in
+	// [Server.AddTask], the agent of slides in [Server.AddConversation], and elsewhere the
+	// agent that is asked.
 	AgentID string
 
 	// A task is pending for the first Pending polls that get an ordinary answer, and for
@@ -31,8 +33,8 @@ type TaskScript struct {
 	Duration time.Duration
 
 	// VideoURLs, FileURLs, ImageURLs and Text are what a task that succeeds comes to. If there
-	// is nothing in any of them, it comes to one video, unless NoResult is set. Of a deck, ImageURLs are the
-	// pages, and FileURLs what include_pdf adds.
+	// is nothing in any of them, it comes to one video, unless NoResult is set. Of a deck,
+	// ImageURLs are the pages, and FileURLs what include_pdf adds.
 	VideoURLs, FileURLs, ImageURLs []string
 	Text                           string
 	NoResult                       bool
@@ -40,8 +42,8 @@ type TaskScript struct {
 	// FinishReason is that of the result. Empty means stop.
 	FinishReason string
 
-	// Inline has the result of the task in the answer to the request that makes it. An Inline task that fails
-	// is a refusal: nothing was made.
+	// Inline has the result of the task in the answer to the request that makes it. An Inline
+	// task that fails is a refusal: nothing was made.
 	Inline bool
 
 	// Stream is the stream that a request is answered with, if it is.
@@ -58,8 +60,8 @@ type TaskScript struct {
 	// StatusWords takes the place of the words for its states. An empty word stays what it is.
 	StatusWords StatusWords
 
-	// Replies are given to its polls, or to the requests for the conversation, the first to the first, until none is left. A nil one is
-	// the ordinary answer.
+	// Replies are given to its polls, or to the requests for the conversation, the first to the
+	// first, until none is left. A nil one is the ordinary answer.
 	Replies []Reply
 }
 

@@ -23,7 +23,8 @@ type Upload struct {
 	Content     []byte // its first MaxContent bytes
 }
 
-// Uploads returns the files that the server took, oldest first. Their content is not to be changed.
+// Uploads returns the files that the server took, oldest first. Their content is not to be
+// changed.
 func (s *Server) Uploads() []Upload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +51,8 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// readForm reads a form of one purpose and one file, and of the file no more than says that it is too large.
+// readForm reads a form of one purpose and one file, and of the file no more than says that it
+// is too large.
 func (s *Server) readForm(r *http.Request) (u Upload, err error) {
 	form, err := r.MultipartReader()
 	if err != nil {
