@@ -119,9 +119,12 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		key = b.key
 	}
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
-	r, v := &Result{}, unread
+	var r *Result
+	v := unread
 	if err == nil || !success {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
+	} else {
+		r = &Result{}
 	}
 	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode

@@ -57,6 +57,54 @@ type envelope struct {
 
 type plainResult Result // without methods
 
+// singles is an envelope in which each content is a single part, as in all recorded answers.
+type singles struct {
+	envelope
+	Choices []struct {
+		Choice
+		Message  []single `json:"message"`
+		Messages []single `json:"messages"`
+		Delta    []single `json:"delta"`
+	} `json:"choices"`
+}
+
+type single struct {
+	Message
+	Content *Part `json:"content"`
+}
+
+// read fills e on the fast path. The first content tells which shape to try.
+func (e *envelope) read(body []byte) error {
+	_, content, _ := bytes.Cut(body, []byte(`"content"`))
+	if content = bytes.TrimLeft(content, ": \t\r\n"); len(content) == 0 || content[0] != '{' {
+		return json.Unmarshal(body, e)
+	}
+	var s singles
+	err := json.Unmarshal(body, &s)
+	if *e = s.envelope; s.Choices != nil {
+		e.Choices = make([]Choice, len(s.Choices))
+	}
+	for i, c := range s.Choices {
+		c.Choice.Message, c.Choice.Messages, c.Choice.Delta = lists(c.Message), lists(c.Messages), lists(c.Delta)
+		e.Choices[i] = c.Choice
+	}
+	return err
+}
+
+// lists makes a list of each single content.
+func lists(messages []single) []Message {
+	if messages == nil {
+		return nil
+	}
+	all := make([]Message, len(messages))
+	for i, m := range messages {
+		if all[i] = m.Message; m.Content != nil {
+			all[i].Content = []Part{*m.Content}
+		}
+	}
+	return all
+}
+
 // decodeJSON reads one JSON object.
 func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 	r, top, err := parse(body, unwrap)
@@ -78,7 +126,7 @@ func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 // an answer that is wrapped in data is taken out of it.
 func parse(body []byte, unwrap bool) (*Result, object, error) {
 	var e envelope
-	err := json.Unmarshal(body, &e)
+	err := e.read(body)
 	plain := err == nil && body[0] == '{' && e.Data == nil && e.TaskStatus == nil && e.AsyncIDAlt == nil &&
 		e.Success == nil && e.Code == nil && e.Msg == nil && e.Message == nil &&
 		// Here encoding/json may have taken a null, or a key in other letter case, for the value.

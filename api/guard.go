@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,10 +43,24 @@ func (g *guard) wrap(next HttpRequestDoer) error {
 	if client, ok := next.(*http.Client); ok {
 		own := *client
 		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		next = &own
+		if next = &own; own.Jar == nil && own.Timeout == 0 {
+			next = transport{cmp.Or(own.Transport, http.DefaultTransport)}
+		}
 	}
 	g.next = next
 	return nil
+}
+
+// transport is what an http.Client without cookies and timeout does for one request. The
+// client would prepare for redirects too, with six allocations, and none is followed.
+type transport struct{ http.RoundTripper }
+
+func (t transport) Do(req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(req)
+	if resp != nil && resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	return resp, err
 }
 
 // Do sends one request. Its error is an *Error.
@@ -259,7 +274,7 @@ func sameOrigin(a, b *url.URL) bool {
 
 // mask replaces the key in s by as many stars.
 func mask(s, key string) string {
-	if key == "" {
+	if key == "" || !strings.Contains(s, key) {
 		return s
 	}
 	return strings.ReplaceAll(s, key, stars(key))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,9 +34,10 @@ func (r *Result) ImageURLs() []string {
 // urls collects what address finds in the parts, then the videos of the task API.
 func (r *Result) urls(address func(*Part) string, videos []VideoResult) []string {
 	var urls []string
+	seen := map[string]bool{}
 	add := func(s string) {
-		if s = strings.TrimSpace(s); isHTTP(s) && !slices.Contains(urls, s) {
-			urls = append(urls, s)
+		if s = strings.TrimSpace(s); isHTTP(s) && !seen[s] {
+			seen[s], urls = true, append(urls, s)
 		}
 	}
 	for _, p := range r.parts() {

@@ -225,8 +225,8 @@ func isEventStream(contentType string, body []byte) bool {
 			return true
 		}
 	}
-	return strings.Contains(strings.ToLower(contentType), "event-stream") &&
-		(len(body) == 0 || strings.IndexByte("{<[", body[0]) < 0)
+	return (len(body) == 0 || strings.IndexByte("{<[", body[0]) < 0) &&
+		strings.Contains(strings.ToLower(contentType), "event-stream")
 }
 
 // eventReader reads the events of a stream. Lines end in CRLF, LF or CR; only the field
