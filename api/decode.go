@@ -253,9 +253,13 @@ func looseResult(body []byte, top object) *Result {
 	}
 	r.Choices = each(top["choices"], looseChoice)
 	r.VideoResult = each(top["video_result"], func(raw json.RawMessage) []VideoResult {
+		o := asObject(raw)
+		if o == nil {
+			return nil
+		}
 		var v VideoResult
 		_ = json.Unmarshal(raw, &v)
-		v.URL = address(asObject(raw)["url"])
+		v.URL = address(o["url"])
 		return []VideoResult{v}
 	})
 	return &r
