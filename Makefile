@@ -14,7 +14,8 @@ actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_V
 # To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
 ARGS ?=
 BENCH ?= .
-BENCHTIME ?= 1s
+BENCHTIME ?= 100ms
+ROUNDS ?= 5
 PKGS ?= ./...
 TESTFLAGS ?=
 
@@ -59,11 +60,8 @@ fmt: ## Format the code and sort the imports.
 tidy: ## Bring go.mod and go.sum in step with the imports.
 	@$(GO) mod tidy
 
-bench: ## Run the benchmarks (BENCH, BENCHTIME).
-	@pkgs=$$($(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
-		if grep -qs '^func Benchmark' "$$dir"/*_test.go; then echo "$$pkg"; fi; done); \
-	if [ -z "$$pkgs" ]; then echo 'make bench: there are no benchmarks'; exit 0; fi; \
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$pkgs
+bench: ## Compare each verb with the same by hand and with the generated call, in one table (BENCH, BENCHTIME, ROUNDS).
+	@$(GO) run ./internal/project/bench -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -rounds '$(ROUNDS)'
 
 rename: ## Move the module to another path: make rename MODULE=host/path.
 	@$(GO) run ./internal/project/rename "$$MODULE"
@@ -71,6 +69,6 @@ rename: ## Move the module to another path: make rename MODULE=host/path.
 ci: ## Run everything that CI runs, race detector included.
 	@echo '== check-generated' && $(MAKE) check-generated
 	@echo '== lint' && $(MAKE) lint
-	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x
+	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=

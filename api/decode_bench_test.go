@@ -97,13 +97,7 @@ func benchmarkDecode[C any](b *testing.B, name string, body []byte) {
 		run  func() error
 	}{
 		{"plain", func() error { return json.Unmarshal(body, new(handwritten[C])) }},
-		{"raw", func() error {
-			err := json.Unmarshal(body, new(Result))
-			if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-				return nil
-			}
-			return err
-		}},
+		{"raw", func() error { return json.Unmarshal(body, new(Result)) }},
 		{"zai", func() error {
 			if r, v := decode(200, "application/json", body, true); v != answered || len(r.Choices) == 0 {
 				return errors.New("not read")
@@ -111,6 +105,9 @@ func benchmarkDecode[C any](b *testing.B, name string, body []byte) {
 			return nil
 		}},
 	} {
+		if variant.name == "raw" && variant.run() != nil {
+			continue // not a shape that the generated struct can take
+		}
 		b.Run(name+"/"+variant.name, func(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
