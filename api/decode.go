@@ -46,13 +46,22 @@ const blanks = "\ufeff \t\r\n"
 // encoding/json it takes a key in any letter case.
 type envelope struct {
 	plainResult
-	Data       json.RawMessage `json:"data"`
-	TaskStatus json.RawMessage `json:"task_status"`
-	AsyncIDAlt json.RawMessage `json:"asyncId"`
-	Success    json.RawMessage `json:"success"`
-	Code       json.RawMessage `json:"code"`
-	Msg        json.RawMessage `json:"msg"`
-	Message    json.RawMessage `json:"message"`
+	Data       present `json:"data"`
+	TaskStatus present `json:"task_status"`
+	AsyncIDAlt present `json:"asyncId"`
+	Success    present `json:"success"`
+	Code       present `json:"code"`
+	Msg        present `json:"msg"`
+	Message    present `json:"message"`
+	HasError   present `json:"error"`
+}
+
+// present tells whether a key was there, with any value.
+type present bool
+
+func (p *present) UnmarshalJSON([]byte) error {
+	*p = true
+	return nil
 }
 
 type plainResult Result // without methods
@@ -127,10 +136,10 @@ func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 func parse(body []byte, unwrap bool) (*Result, object, error) {
 	var e envelope
 	err := e.read(body)
-	plain := err == nil && body[0] == '{' && e.Data == nil && e.TaskStatus == nil && e.AsyncIDAlt == nil &&
-		e.Success == nil && e.Code == nil && e.Msg == nil && e.Message == nil &&
+	other := e.Data || e.TaskStatus || e.AsyncIDAlt || e.Success || e.Code || e.Msg || e.Message || e.HasError
+	plain := err == nil && body[0] == '{' && !bool(other) &&
 		// Here encoding/json may have taken a null, or a key in other letter case, for the value.
-		(e.Status != "" || !bytes.Contains(body, []byte(`"status"`))) && e.Error == nil && !bytes.Contains(body, []byte(`"error"`))
+		(e.Status != "" || !bytes.Contains(body, []byte(`"status"`)))
 	if plain {
 		if e.RawStatus = string(e.Status); e.Status.normalize() == StatusFailed {
 			e.Error = &ErrorDetail{}
