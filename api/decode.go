@@ -41,34 +41,9 @@ func decode(status int, contentType string, body []byte, poll bool) (*Result, ve
 // blanks may stand before an answer: a byte order mark and white space.
 const blanks = "\ufeff \t\r\n"
 
-// envelope is the fast path: the generated Result, which covers the documented shapes,
-// and the keys whose presence sends an answer down the tolerant path. Like all of
-// encoding/json it takes a key in any letter case.
-type envelope struct {
-	plainResult
-	Data       present `json:"data"`
-	TaskStatus present `json:"task_status"`
-	AsyncIDAlt present `json:"asyncId"`
-	Success    present `json:"success"`
-	Code       present `json:"code"`
-	Msg        present `json:"msg"`
-	Message    present `json:"message"`
-	HasError   present `json:"error"`
-}
-
-// present tells whether a key was there, with any value.
-type present bool
-
-func (p *present) UnmarshalJSON([]byte) error {
-	*p = true
-	return nil
-}
-
-type plainResult Result // without methods
-
-// singles is an envelope in which each content is a single part, as in all recorded answers.
+// singles is a Result in which each content is a single part, as in all recorded answers.
 type singles struct {
-	envelope
+	Result
 	Choices []struct {
 		Choice
 		Message  []single `json:"message"`
@@ -82,20 +57,21 @@ type single struct {
 	Content *Part `json:"content"`
 }
 
-// read fills e on the fast path. The first content tells which shape to try.
-func (e *envelope) read(body []byte) error {
-	_, content, _ := bytes.Cut(body, []byte(`"content"`))
+// read is the fast path, for the documented and the recorded shapes: the first content
+// tells which to try. Like all of encoding/json it takes a key in any letter case.
+func (r *Result) read(body []byte) error {
+	_, content, _ := bytes.Cut(body, []byte(`content"`))
 	if content = bytes.TrimLeft(content, ": \t\r\n"); len(content) == 0 || content[0] != '{' {
-		return json.Unmarshal(body, e)
+		return json.Unmarshal(body, r)
 	}
 	var s singles
 	err := json.Unmarshal(body, &s)
-	if *e = s.envelope; s.Choices != nil {
-		e.Choices = make([]Choice, len(s.Choices))
+	if *r = s.Result; s.Choices != nil {
+		r.Choices = make([]Choice, len(s.Choices))
 	}
 	for i, c := range s.Choices {
 		c.Choice.Message, c.Choice.Messages, c.Choice.Delta = lists(c.Message), lists(c.Messages), lists(c.Delta)
-		e.Choices[i] = c.Choice
+		r.Choices[i] = c.Choice
 	}
 	return err
 }
@@ -134,17 +110,15 @@ func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 // value is not an object; the object is nil when the fast path was enough. With unwrap,
 // an answer that is wrapped in data is taken out of it.
 func parse(body []byte, unwrap bool) (*Result, object, error) {
-	var e envelope
-	err := e.read(body)
-	other := e.Data || e.TaskStatus || e.AsyncIDAlt || e.Success || e.Code || e.Msg || e.Message || e.HasError
-	plain := err == nil && body[0] == '{' && !bool(other) &&
-		// Here encoding/json may have taken a null, or a key in other letter case, for the value.
-		(e.Status != "" || !bytes.Contains(body, []byte(`"status"`)))
-	if plain {
-		if e.RawStatus = string(e.Status); e.Status.normalize() == StatusFailed {
-			e.Error = &ErrorDetail{}
-		}
-		return (*Result)(&e.plainResult), nil, nil
+	r := &Result{}
+	err := r.read(body)
+	// A status leaves no room for data and task_status, choices or an id leave none for an
+	// envelope of a refusal. A status or an id that is missing may stand under another name.
+	if err == nil && r.Error == nil && (r.Choices != nil || r.AsyncID != "") && r.Status.normalize() != StatusFailed &&
+		(r.Status != "" || !bytes.Contains(body, []byte(`status"`))) &&
+		(r.AsyncID != "" || !bytes.Contains(body, []byte(`"asyncId"`))) {
+		r.RawStatus = string(r.Status)
+		return r, nil, nil
 	}
 	if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) {
 		return nil, nil, err
@@ -160,7 +134,7 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 		top, body = data, top["data"]
 		detail = findError(top)
 	}
-	r := looseResult(body, top)
+	r = looseResult(body, top)
 	r.Error = detail
 	return r, top, nil
 }
@@ -251,7 +225,7 @@ func findError(top object) *ErrorDetail {
 // encoding/json, which skips what has not.
 func looseResult(body []byte, top object) *Result {
 	var r Result
-	_ = json.Unmarshal(body, (*plainResult)(&r))
+	_ = json.Unmarshal(body, &r)
 	r.RawStatus = asString(top["status"])
 	if !isString(top["status"]) {
 		r.RawStatus = asString(top["task_status"])

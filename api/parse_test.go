@@ -21,7 +21,7 @@ func TestParseFast(t *testing.T) {
 		{name: "documented", body: string(answerOf(2e3, documentedMessage))},
 		{name: "observed", body: string(answerOf(2e3, observedMessage))},
 		{name: "pending", body: `{"status":"pending","agent_id":"a","async_id":"1"}`},
-		{name: "choices null", body: `{"status":"pending","choices":null}`},
+		{name: "choices null", body: `{"status":"pending","async_id":"1","choices":null,"error":null}`},
 		{name: "choices empty", body: `{"status":"pending","choices":[],"content":{}}`},
 		{name: "space", body: "{\"choices\" : [ {\"messages\" : [ {\"role\":\"assistant\",\"phase\":\"thinking\", \"content\"\t:\r\n " + part + "} ] } ] }"},
 		{name: "every key", body: `{"choices":[{"delta":[{"content":` + part + `}],"message":[{"content":` + part + `}],"messages":[{"content":` + part + `}]}]}`},

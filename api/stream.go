@@ -220,13 +220,15 @@ func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
 // isEventStream reports whether a body is an event stream. The body decides, because
 // the server sends streams under other content types and JSON under that of streams.
 func isEventStream(contentType string, body []byte) bool {
+	if len(body) > 0 && strings.IndexByte("{<[", body[0]) >= 0 {
+		return false
+	}
 	for _, prefix := range [...]string{"data:", ":", "event:", "id:"} {
 		if bytes.HasPrefix(body, []byte(prefix)) {
 			return true
 		}
 	}
-	return (len(body) == 0 || strings.IndexByte("{<[", body[0]) < 0) &&
-		strings.Contains(strings.ToLower(contentType), "event-stream")
+	return strings.Contains(strings.ToLower(contentType), "event-stream")
 }
 
 // eventReader reads the events of a stream. Lines end in CRLF, LF or CR; only the field
