@@ -173,7 +173,11 @@ func requestID(h http.Header, r *Result) string {
 func (g *guard) readAll(resp *http.Response) ([]byte, error) {
 	defer func() { _ = resp.Body.Close() }() // What was read counts.
 	const room = 256
-	buf := make([]byte, 0, room+min(max(resp.ContentLength, 1<<10), 1<<20))
+	size := int64(1 << 10)
+	if resp.ContentLength >= 0 {
+		size = min(resp.ContentLength, 1<<20)
+	}
+	buf := make([]byte, 0, room+size)
 	for {
 		if cap(buf)-len(buf) < room {
 			factor := 2
