@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 GOLANGCI_LINT_VERSION := v2.15.0
 ACTIONLINT_VERSION := v1.7.12
 golangci_lint = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+GREMLINS_VERSION := v0.6.0
+gremlins = $(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
 actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 # To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
@@ -16,10 +18,11 @@ ARGS ?=
 BENCH ?= .
 BENCHTIME ?= 100ms
 ROUNDS ?= 5
+MUTATE ?= errors.go decode.go call.go wait.go
 PKGS ?= ./...
 TESTFLAGS ?=
 
-.PHONY: help generate check-generated demo test lint fmt tidy bench rename ci
+.PHONY: help generate check-generated demo test lint fmt tidy bench footprint cover mutate rename ci
 
 help: ## List the targets.
 	@echo 'usage: make TARGET'
@@ -63,6 +66,16 @@ tidy: ## Bring go.mod and go.sum in step with the imports.
 bench: ## Compare each verb with the same by hand and with the generated call, in one table (BENCH, BENCHTIME, ROUNDS).
 	@$(GO) run ./internal/project/bench -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -rounds '$(ROUNDS)'
 
+footprint: ## Show what an importer of api takes on; fails beyond the limits.
+	@$(GO) run ./internal/project/footprint
+
+cover: ## Show what the tests of api do not reach; fails below 95 % of the hand-written statements.
+	@$(GO) run ./internal/project/cover
+
+mutate: ## Change the code in small ways and see which changes no test notices (MUTATE names the files; takes long).
+	@$(gremlins) unleash --workers 1 --timeout-coefficient 10 $$(cd api && for f in *.go; do \
+		case " $(MUTATE) " in *" $$f "*) ;; *) printf ' --exclude-files ^%s$$' "$$f" ;; esac; done) ./api
+
 rename: ## Move the module to another path: make rename MODULE=host/path.
 	@$(GO) run ./internal/project/rename "$$MODULE"
 
@@ -70,5 +83,6 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== check-generated' && $(MAKE) check-generated
 	@echo '== lint' && $(MAKE) lint
 	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
+	@echo '== footprint' && $(MAKE) footprint
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=
