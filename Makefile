@@ -16,8 +16,8 @@ actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_V
 # To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
 ARGS ?=
 BENCH ?= .
-BENCHTIME ?= 100ms
-ROUNDS ?= 5
+BENCHTIME ?= 30ms
+ROUNDS ?= 10
 MUTATE ?= errors.go decode.go call.go wait.go
 PKGS ?= ./...
 TESTFLAGS ?=
@@ -83,6 +83,5 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== check-generated' && $(MAKE) check-generated
 	@echo '== lint' && $(MAKE) lint
 	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
-	@echo '== footprint' && $(MAKE) footprint
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=
