@@ -116,7 +116,7 @@ func run(ctx context.Context, dir string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	graph, err := output(ctx, tmp, "go", "mod", "graph")
+	graph, err := output(ctx, tmp, "mod", "graph")
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func run(ctx context.Context, dir string, out io.Writer) (err error) {
 // consumer writes a module with both programs to dir, and returns the path of the module at root. It requires what that
 // requires, so that the go command need not look for anything.
 func consumer(ctx context.Context, root, dir string) (string, error) {
-	module, err := output(ctx, root, "go", "list", "-m")
+	module, err := output(ctx, root, "list", "-m")
 	if err != nil {
 		return "", err
 	}
@@ -182,7 +182,7 @@ func consumer(ctx context.Context, root, dir string) (string, error) {
 			return "", err
 		}
 	}
-	_, err = output(ctx, dir, "go", "mod", "edit", "-module=consumer.example/app", "-require="+module+"@v0.0.0", "-replace="+module+"="+root)
+	_, err = output(ctx, dir, "mod", "edit", "-module=consumer.example/app", "-require="+module+"@v0.0.0", "-replace="+module+"="+root)
 	return module, err
 }
 
@@ -195,11 +195,11 @@ type measured struct {
 // measure builds the program in the folder name of the module in dir.
 func measure(ctx context.Context, dir, name string) (*measured, error) {
 	var m measured
-	packages, err := output(ctx, dir, "go", "list", "-deps", "-f", "{{.ImportPath}}", name)
+	packages, err := output(ctx, dir, "list", "-deps", "-f", "{{.ImportPath}}", name)
 	if err != nil {
 		return nil, err
 	}
-	modules, err := output(ctx, dir, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", name)
+	modules, err := output(ctx, dir, "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", name)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func measure(ctx context.Context, dir, name string) (*measured, error) {
 	slices.Sort(m.modules)
 	m.modules = slices.Compact(m.modules)
 	binary := filepath.Join(dir, filepath.Base(name)+".out")
-	if _, err := output(ctx, dir, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, name); err != nil {
+	if _, err := output(ctx, dir, "build", "-trimpath", "-ldflags=-s -w", "-o", binary, name); err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(binary)
@@ -218,16 +218,16 @@ func measure(ctx context.Context, dir, name string) (*measured, error) {
 	return &m, nil
 }
 
-// output runs a command without cgo and returns what it prints. Where it fails, that is part of the error.
-func output(ctx context.Context, dir, name string, args ...string) (string, error) {
-	cmd := project.Command(ctx, dir, name, args...)
+// output runs the go command without cgo and returns what it prints. Where it fails, that is part of the error.
+func output(ctx context.Context, dir string, args ...string) (string, error) {
+	cmd := project.Command(ctx, dir, "go", args...)
 	cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
 	out, err := cmd.Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		err = fmt.Errorf("%w\n%s", err, strings.TrimSpace(string(exit.Stderr)))
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+		return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
 	}
 	return string(out), nil
 }
