@@ -163,11 +163,11 @@ func BenchmarkStream(b *testing.B) {
 		})
 		run("zai", func(r io.Reader) (string, error) {
 			events := eventReader{r: bufio.NewReader(r), max: defaultMaxBody}
-			var all accumulator
+			var all Accumulator
 			for {
 				data, err := events.next()
 				if errors.Is(err, io.EOF) {
-					return all.fold().Text(), nil
+					return all.Result().Text(), nil
 				}
 				if err != nil {
 					return "", err
@@ -176,7 +176,9 @@ func BenchmarkStream(b *testing.B) {
 				if err != nil || event == nil {
 					return "", fmt.Errorf("not read: %w", err)
 				}
-				all.add(event)
+				if err := all.Add(event); err != nil {
+					return "", err
+				}
 			}
 		})
 	}
