@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -297,7 +296,5 @@ func (f *fetch) failed(err error, again bool) *Error {
 
 // hide takes queries out of a text, of relative addresses too.
 func (f *fetch) hide(text string) string {
-	return mask(queries.ReplaceAllString(text, "?…"), f.query)
+	return mask(redact(text), f.query)
 }
-
-var queries = regexp.MustCompile(`\?\S+`)
