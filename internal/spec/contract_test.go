@@ -142,11 +142,13 @@ func newBranchValidator(t *testing.T, next http.RoundTripper, schema string) *va
 
 func (v *validator) RoundTrip(req *http.Request) (*http.Response, error) {
 	// RoundTrip must not change the request, and validation reads its body.
-	checked := req.Clone(req.Context())
-	var err error
-	if checked.Body, err = req.GetBody(); err != nil {
+	body, err := io.ReadAll(req.Body)
+	if err := errors.Join(err, req.Body.Close()); err != nil {
 		v.t.Error(err)
 	}
+	checked := req.Clone(req.Context())
+	req = req.Clone(req.Context())
+	checked.Body, req.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
 	route, params, err := v.router.FindRoute(checked)
 	if err != nil {
 		v.t.Errorf("%s %s is not described: %v", req.Method, req.URL, err)
@@ -234,6 +236,81 @@ func TestExchangesAreDescribed(t *testing.T) {
 		if v.seen[exchange] == 0 {
 			t.Errorf("no exchange %q was validated, only %v", exchange, v.seen)
 		}
+	}
+}
+
+// TestVerbsAreDescribed has every verb of the agents family talk to the stand-in server: requests
+// match the description, and so do answers, under the branch of their agent. Streams are not
+// described: docs.bigmodel.cn guides, recorded slide streams.
+func TestVerbsAreDescribed(t *testing.T) {
+	t.Parallel()
+	translation, video := api.NewTranslationRequest("Hello", api.LanguageFrench), api.NewVideoRequest(api.TemplateBodyShake, "https://media.example.com/a.jpg", "wave")
+	fold := func(client *api.ClientWithResponses, request api.AgentRequest) error {
+		for _, err := range client.Stream(t.Context(), request) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		name, schema, exchange string
+		streams                bool
+		call                   func(*api.ClientWithResponses, *zaitest.Server) error
+	}{
+		{"Invoke a translation", "TranslationAgentResponse", "/v1/agents 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Invoke(t.Context(), translation)
+			return err
+		}},
+		{"Submit a video", "SpecialEffectsVideosAgentResponse", "/v1/agents 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			task, err := client.Submit(t.Context(), video)
+			if err == nil {
+				_, err = client.Wait(t.Context(), task)
+			}
+			return err
+		}},
+		{"Stream a translation", "TranslationAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error { return fold(client, translation) }},
+		{"Stream slides", "GlmSlideAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			return fold(client, api.NewSlidesRequest("Tides"))
+		}},
+		{"Invoke slides", "GlmSlideAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Invoke(t.Context(), api.NewSlidesRequest("Tides"))
+			return err
+		}},
+		{"Conversation", "", "/v1/agents/conversation 200", false, func(client *api.ClientWithResponses, srv *zaitest.Server) error {
+			_, err := client.Conversation(t.Context(), api.ConversationRequest{
+				ConversationID:  srv.AddConversation(zaitest.TaskScript{}),
+				CustomVariables: api.ConversationOptions{IncludePDF: true, Pages: []api.PageExport{{Position: 1, Width: 595.28, Height: 841.89}}},
+			})
+			return err
+		}},
+		{"Upload", "", "/paas/v4/files 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Upload(t.Context(), "terms.xlsx", strings.NewReader("content"))
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			srv := zaitest.NewUnstartedServer()
+			defer srv.Close()
+			srv.URL = api.DefaultServer
+			v := newBranchValidator(t, srv.Transport(), test.schema)
+			v.t = t
+			undescribed := 0
+			if test.streams {
+				v.report = func(string, ...any) { undescribed++ }
+			}
+			client, err := api.New(srv.APIKey, api.WithHTTPClient(&http.Client{Transport: v}), api.WithMaxAttempts(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := test.call(client, srv); err != nil {
+				t.Error(err)
+			}
+			if v.seen[test.exchange] == 0 || test.streams != (undescribed > 0) {
+				t.Errorf("exchanges %v, %d of them are not described", v.seen, undescribed)
+			}
+		})
 	}
 }
 
