@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 GOLANGCI_LINT_VERSION := v2.15.0
 ACTIONLINT_VERSION := v1.7.12
 golangci_lint = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+GREMLINS_VERSION := v0.6.0
+gremlins = $(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
 actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 # What reports on changes is a module of its own, and is built for each run: "go run" would hide its exit code.
@@ -21,14 +23,17 @@ MODULES := internal/tools internal/consumer
 # To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
 ARGS ?=
 BENCH ?= .
-BENCHTIME ?= 1s
+BENCHTIME ?= 30ms
+ROUNDS ?= 10
+MUTATE ?= errors.go decode.go call.go wait.go
 OPS ?=
 PAGE ?=
 PKGS ?= ./...
 TESTFLAGS ?=
 UNCOMPILED ?=
 
-.PHONY: help generate check-generated spec spec-diff spec-fetch compat demo test lint fmt tidy bench consumer rename ci
+.PHONY: help generate check-generated spec spec-diff spec-fetch compat demo test lint fmt tidy bench footprint cover mutate
+.PHONY: consumer rename ci
 
 help: ## List the targets.
 	@echo 'usage: make TARGET'
@@ -79,11 +84,18 @@ fmt: ## Format the code and sort the imports.
 tidy: ## Bring go.mod and go.sum in step with the imports.
 	@for module in . $(MODULES); do (cd $$module && $(GO) mod tidy) || exit 1; done
 
-bench: ## Run the benchmarks (BENCH, BENCHTIME).
-	@pkgs=$$($(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
-		if grep -qs '^func Benchmark' "$$dir"/*_test.go; then echo "$$pkg"; fi; done); \
-	if [ -z "$$pkgs" ]; then echo 'make bench: there are no benchmarks'; exit 0; fi; \
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$pkgs
+bench: ## Compare each verb with the same by hand and with the generated call, in one table (BENCH, BENCHTIME, ROUNDS).
+	@$(GO) run ./internal/project/bench -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -rounds '$(ROUNDS)'
+
+footprint: ## Show what an importer of api takes on; fails beyond the limits.
+	@$(GO) run ./internal/project/footprint
+
+cover: ## Show what the tests of api do not reach; fails below 95 % of the hand-written statements.
+	@$(GO) run ./internal/project/cover
+
+mutate: ## Change the code in small ways and see which changes no test notices (MUTATE names the files; takes long).
+	@$(gremlins) unleash --workers 1 --timeout-coefficient 10 --exclude-files ^zaitest/ $$(cd api && for f in *.go; do \
+		case " $(MUTATE) " in *" $$f "*) ;; *) printf ' --exclude-files ^%s$$' "$$f" ;; esac; done) ./api
 
 consumer: ## Test the client from a module that uses it, as its users do.
 	@cd internal/consumer && $(GO) test -count=1 ./... && $(GO) run .
@@ -94,7 +106,7 @@ rename: ## Move the module to another path: make rename MODULE=host/path.
 ci: ## Run everything that CI runs, race detector included.
 	@echo '== check-generated' && $(MAKE) check-generated
 	@echo '== lint' && $(MAKE) lint
-	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x
+	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=
 	@echo '== test of the tools' && cd internal/tools && $(GO) test ./...

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,14 +118,17 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		key = b.key
 	}
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
-	r, v := &Result{}, unread
+	var r *Result
+	v := unread
 	if err == nil || !success {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
+	} else {
+		r = &Result{}
 	}
-	r.RequestID = cmp.Or(resp.Header.Get("X-Log-Id"), resp.Header.Get("X-Request-Id"), r.RequestID, r.ID)
+	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
-	if v == answered {
+	if v == answered || v == noStatus && (op == opConversation || op == opUpload) {
 		return r, nil
 	}
 	e := &Error{
@@ -160,12 +162,21 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	return nil, e
 }
 
+// requestID is the server's id of a request.
+func requestID(h http.Header, r *Result) string {
+	return cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID)
+}
+
 // readAll reads a whole body. The buffer grows faster once it is large, so that little
 // of it is garbage when the bound is reached.
 func (g *guard) readAll(resp *http.Response) ([]byte, error) {
 	defer func() { _ = resp.Body.Close() }() // What was read counts.
 	const room = 256
-	buf := make([]byte, 0, room+min(max(resp.ContentLength, 1<<10), 1<<20))
+	size := int64(1 << 10)
+	if resp.ContentLength >= 0 {
+		size = min(resp.ContentLength, 1<<20)
+	}
+	buf := make([]byte, 0, room+size)
 	for {
 		if cap(buf)-len(buf) < room {
 			factor := 2
@@ -219,11 +230,26 @@ func retryAfter(value string) time.Duration {
 	return max(time.Until(date), 0)
 }
 
-// signed matches the query of an address, which may hold a signature.
-var signed = regexp.MustCompile(`(?i)(https?:[^\s"'<>?]*\?)[^\s"'<>]+`)
-
-// redact takes the queries of addresses out of a text.
-func redact(text string) string { return signed.ReplaceAllString(text, "${1}…") }
+// redact takes the queries of addresses, relative ones too, out of a text: they may hold a
+// signature.
+func redact(text string) string {
+	const ends = " \t\r\n\"'<>" // an address
+	var b strings.Builder
+	for {
+		head, query, found := strings.Cut(text, "?")
+		b.WriteString(head)
+		if !found {
+			return b.String()
+		}
+		b.WriteByte('?')
+		text = query
+		if path := head[strings.LastIndexAny(head, ends)+1:]; path == "" || strings.ContainsAny(path, "/.") {
+			if text = strings.TrimLeftFunc(query, func(r rune) bool { return !strings.ContainsRune(ends, r) }); text != query {
+				b.WriteString("…")
+			}
+		}
+	}
+}
 
 // redactHeader copies a header without the queries of addresses.
 func redactHeader(h http.Header) http.Header {

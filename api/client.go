@@ -100,19 +100,22 @@ func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 }
 
 // WithTimeout bounds one attempt, from the first byte sent to the last byte of the body
-// read. The default is 60 s. The context bounds the whole call, all attempts included.
+// read; of a stream or a file, to the header. The default is 60 s. The context bounds the
+// whole call, all attempts included.
 func WithTimeout(d time.Duration) ClientOption {
 	return withGuard("WithTimeout", d > 0, func(g *guard) { g.timeout = d })
 }
 
-// WithMaxBody bounds the bytes read of one answer, after decompression. The default is
-// 16 MiB. A longer answer is an error that matches ErrBodyTooLarge.
+// WithMaxBody bounds the bytes of one answer, after decompression; of one event of a stream;
+// and of what Invoke folds a stream into. The default is 16 MiB. More is an error that
+// matches ErrBodyTooLarge.
 func WithMaxBody(n int64) ClientOption {
 	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = n })
 }
 
 // WithMaxAttempts bounds the requests that one read makes, the first included. The
-// default is 3; 1 means no retries. Only reads are retried: Retrieve.
+// default is 3; 1 means no retries. Reads are retried: Retrieve, Conversation, DownloadFile.
+// Invoke, Submit and Stream send again only what HTTP 429 proves not to have been taken.
 func WithMaxAttempts(n int) ClientOption {
 	return withGuard("WithMaxAttempts", n > 0, func(g *guard) { g.maxAttempts = n })
 }
@@ -188,7 +191,7 @@ func defaultTransport() http.RoundTripper {
 		return http.DefaultTransport
 	}
 	t = t.Clone()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 100, 100
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 1000, 1000
 	t.MaxResponseHeaderBytes = 1 << 20
 	return t
 }

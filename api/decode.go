@@ -1,15 +1,16 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
-	"regexp"
+	"net/http"
+	"path"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // verdict is what an answer amounts to, apart from the state of the task.
@@ -27,7 +28,7 @@ const (
 // observed. It never fails on content: the Result holds what could be read. The answer to a
 // poll may be an event stream of one event, which is then read as that event.
 func decode(status int, contentType string, body []byte, poll bool) (*Result, verdict) {
-	trimmed := bytes.TrimLeft(body, "\ufeff \t\r\n")
+	trimmed := bytes.TrimLeft(body, blanks)
 	var r *Result
 	var v verdict
 	if isEventStream(contentType, trimmed) {
@@ -39,21 +40,73 @@ func decode(status int, contentType string, body []byte, poll bool) (*Result, ve
 	return r, v
 }
 
-// envelope is the fast path: the generated Result, which covers the documented shapes,
-// and the keys whose presence sends an answer down the tolerant path. Like all of
-// encoding/json it takes a key in any letter case.
-type envelope struct {
+// blanks may stand before an answer: a byte order mark and white space.
+const blanks = "\ufeff \t\r\n"
+
+// singles is a Result in which each content is a single part, as in all recorded answers.
+type singles struct {
 	plainResult
-	Data       json.RawMessage `json:"data"`
-	TaskStatus json.RawMessage `json:"task_status"`
-	AsyncIDAlt json.RawMessage `json:"asyncId"`
-	Success    json.RawMessage `json:"success"`
-	Code       json.RawMessage `json:"code"`
-	Msg        json.RawMessage `json:"msg"`
-	Message    json.RawMessage `json:"message"`
+	Choices []struct {
+		Choice
+		Message  []single `json:"message"`
+		Messages []single `json:"messages"`
+		Delta    []single `json:"delta"`
+	} `json:"choices"`
+}
+
+type single struct {
+	Message
+	Content *Part `json:"content"`
 }
 
 type plainResult Result // without methods
+
+// read is the fast path, for the documented and the recorded shapes: the first content
+// tells which to try. Like all of encoding/json it takes a key in any letter case.
+func (r *Result) read(body []byte) error {
+	_, content, _ := bytes.Cut(body, []byte(`content"`))
+	if content = bytes.TrimLeft(content, ": \t\r\n"); len(content) == 0 || content[0] != '{' {
+		return json.Unmarshal(body, (*plainResult)(r))
+	}
+	var s singles
+	err := json.Unmarshal(body, &s)
+	if *r = Result(s.plainResult); s.Choices != nil {
+		r.Choices = make([]Choice, len(s.Choices))
+	}
+	for i, c := range s.Choices {
+		c.Choice.Message, c.Choice.Messages, c.Choice.Delta = lists(c.Message), lists(c.Messages), lists(c.Delta)
+		r.Choices[i] = c.Choice
+	}
+	return err
+}
+
+// lists makes a list of each single content.
+func lists(messages []single) []Message {
+	if messages == nil {
+		return nil
+	}
+	all := make([]Message, len(messages))
+	for i, m := range messages {
+		if all[i] = m.Message; m.Content != nil {
+			all[i].Content = []Part{*m.Content}
+		}
+	}
+	return all
+}
+
+// UnmarshalJSON reads an answer in any shape, as the verbs do, so that the generated methods
+// and programs that store answers lose nothing either.
+func (r *Result) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" { // By convention, this changes nothing.
+		return nil
+	}
+	if len(data) == 0 || data[0] != '{' {
+		return errors.New("zai: an answer is a JSON object")
+	}
+	got, _ := decodeJSON(http.StatusOK, data, true)
+	*r, r.Raw = *got, bytes.Clone(data)
+	return nil
+}
 
 // decodeJSON reads one JSON object.
 func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
@@ -75,17 +128,15 @@ func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 // value is not an object; the object is nil when the fast path was enough. With unwrap,
 // an answer that is wrapped in data is taken out of it.
 func parse(body []byte, unwrap bool) (*Result, object, error) {
-	var e envelope
-	err := json.Unmarshal(body, &e)
-	plain := err == nil && body[0] == '{' && e.Data == nil && e.TaskStatus == nil && e.AsyncIDAlt == nil &&
-		e.Success == nil && e.Code == nil && e.Msg == nil && e.Message == nil &&
-		// Here encoding/json may have taken a null, or a key in other letter case, for the value.
-		(e.Status != "" || !bytes.Contains(body, []byte(`"status"`))) && e.Error == nil && !bytes.Contains(body, []byte(`"error"`))
-	if plain {
-		if e.RawStatus = string(e.Status); e.Status.normalize() == StatusFailed {
-			e.Error = &ErrorDetail{}
-		}
-		return (*Result)(&e.plainResult), nil, nil
+	r := &Result{}
+	err := r.read(body)
+	// A status leaves no room for data and task_status, choices or an id leave none for an
+	// envelope of a refusal. A status or an id that is missing may stand under another name.
+	if err == nil && r.Error == nil && (r.Choices != nil || r.AsyncID != "") && r.Status.normalize() != StatusFailed &&
+		(r.Status != "" || !bytes.Contains(body, []byte(`status"`))) &&
+		(r.AsyncID != "" || !bytes.Contains(body, []byte(`"asyncId"`))) {
+		r.RawStatus = string(r.Status)
+		return r, nil, nil
 	}
 	if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) {
 		return nil, nil, err
@@ -101,7 +152,7 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 		top, body = data, top["data"]
 		detail = findError(top)
 	}
-	r := looseResult(body, top)
+	r = looseResult(body, top)
 	r.Error = detail
 	return r, top, nil
 }
@@ -138,49 +189,6 @@ func (r *Result) conclude(status int, top object) verdict {
 		return malformed
 	}
 	return answered
-}
-
-// decodeStream reads a whole event stream and folds its events into one Result.
-func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
-	events := eventReader{r: bufio.NewReader(bytes.NewReader(body)), max: int64(len(body))}
-	var all accumulator
-	var first []byte
-	var count, skipped int
-	var done bool
-	for skipped < 3 {
-		event, err := events.next()
-		event = bytes.TrimSpace(event)
-		if done = string(event) == "[DONE]"; done || err != nil {
-			break
-		}
-		r, _, err := parse(event, false)
-		if err != nil || r == nil {
-			skipped++
-			continue
-		}
-		skipped = 0
-		if count++; count == 1 {
-			first = event
-		}
-		all.add(r)
-	}
-	if poll && count == 1 && skipped < 3 {
-		r, v := decodeJSON(status, first, false)
-		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
-		return r, v
-	}
-	r := all.fold()
-	switch {
-	case status < 200 || status > 299:
-		r.Status = ""
-		return r, refused
-	case r.Status == StatusFailed:
-	case skipped < 3 && (done || r.Status == StatusSuccess):
-		r.Status = StatusSuccess
-	default:
-		return r, unread
-	}
-	return r, answered
 }
 
 // object is a JSON object of which only the keys are read.
@@ -246,9 +254,13 @@ func looseResult(body []byte, top object) *Result {
 	}
 	r.Choices = each(top["choices"], looseChoice)
 	r.VideoResult = each(top["video_result"], func(raw json.RawMessage) []VideoResult {
+		o := asObject(raw)
+		if o == nil {
+			return nil
+		}
 		var v VideoResult
 		_ = json.Unmarshal(raw, &v)
-		v.URL = address(asObject(raw)["url"])
+		v.URL = address(o["url"])
 		return []VideoResult{v}
 	})
 	return &r
@@ -280,7 +292,7 @@ func looseMessage(raw json.RawMessage) []Message {
 
 // looseParts reads one element of a content: a string, or a part.
 func looseParts(raw json.RawMessage) []Part {
-	if s := asString(raw); videoAddress.MatchString(strings.TrimSpace(s)) {
+	if s := asString(raw); isVideo(strings.TrimSpace(s)) {
 		return []Part{{Type: PartVideoURL, VideoURL: strings.TrimSpace(s)}}
 	} else if s != "" {
 		return []Part{{Type: PartText, Text: s}}
@@ -295,8 +307,21 @@ func looseParts(raw json.RawMessage) []Part {
 	return []Part{p}
 }
 
-// videoAddress matches a text that is nothing but the address of a video.
-var videoAddress = regexp.MustCompile(`(?i)^https?://[^\s/?#]+/[^\s?#]*\.(mp4|mov|webm)([?#]\S*)?$`)
+// isVideo reports whether a text is nothing but the address of a video.
+func isVideo(s string) bool {
+	if !isHTTP(s) || strings.ContainsFunc(s, unicode.IsSpace) {
+		return false
+	}
+	_, rest, _ := strings.Cut(s, "://")
+	rest, _, _ = strings.Cut(rest, "#")
+	rest, _, _ = strings.Cut(rest, "?")
+	host, name, _ := strings.Cut(rest, "/")
+	switch strings.ToLower(path.Ext(name)) {
+	case ".mp4", ".mov", ".webm":
+		return host != ""
+	}
+	return false
+}
 
 // address reads an address: a string, or an object that holds one.
 func address(raw json.RawMessage) string {

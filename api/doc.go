@@ -3,10 +3,12 @@
 //
 // # Levels
 //
-// The verbs are methods of [ClientWithResponses], which [New] makes: Retrieve asks for
-// the result of an asynchronous agent task, Wait and Watch poll it until it has ended,
-// WaitAll does so for many, and Download and DownloadFile fetch its files. They
-// return a [Result], one type for every answer, and errors that a program can act on.
+// The verbs are methods of [ClientWithResponses], which [New] makes. Submit sends a request
+// that becomes a task, Wait and Watch poll it until it has ended, WaitAll does so for many, and
+// Retrieve looks once. Invoke returns an answer that comes at once, and Stream yields one as it
+// is written. Conversation reads the files of a deck, Upload sends a file, and Download and
+// DownloadFile fetch one. They return a [Result], one type for every answer, and errors that a
+// program can act on.
 //
 // The generated methods, such as RetrieveAgentResultWithResponse, speak the wire format
 // as it is described. On a client that New made they are bounded and keep the key safe just
@@ -27,6 +29,12 @@
 // package with errors.Is, such as [ErrQuota], and tell with Retryable whether the failure
 // is transient. What is refused before anything is sent matches [ErrInvalidRequest] and has
 // the StatusCode 0. A wait that ended before its task is a [*WaitError].
+//
+// # Money
+//
+// Agents bill each run. What creates (Invoke, Submit, Stream, Upload) is sent once, and repeated only
+// after an answer that proves that nothing was created. Where the answer was lost, the
+// error matches [ErrUnknownOutcome] and carries the request id that was sent: the run may be there.
 //
 // # Bounds and secrets
 //

@@ -26,7 +26,14 @@ var (
 	ErrServer         = errors.New("server error")                   // the server failed; a later call may work
 	ErrBodyTooLarge   = errors.New("body larger than the limit")     // see WithMaxBody
 	ErrMalformed      = errors.New("answer could not be understood") // an HTTP status came, but no usable answer
+	ErrInterrupted    = errors.New("stream ended early")             // the events stopped before the answer was complete
+	ErrNoTask         = errors.New("no task to wait for")            // Submit was answered with something else than a task
 )
+
+// ErrUnknownOutcome is a create whose answer was lost: the server may have taken the request,
+// and may bill it. Sending it again may pay twice. It is not there when nothing was written to
+// the connection, nor when the server refused the request with a class other than ErrServer.
+var ErrUnknownOutcome = errors.New("the outcome is unknown")
 
 // ErrorCode is a business code of the API: mostly four digits, and inside agent answers
 // also numbers that look like HTTP statuses. New codes keep coming; an unknown one is
@@ -123,10 +130,17 @@ type Error struct {
 	// RequestID is the server's id of the request, for its support: the header X-Log-Id,
 	// else x-request-id, else request_id or id of the body.
 	RequestID string
-	// CallerRequestID is the request_id that the caller sent, where the agent takes one.
+	// CallerRequestID is the request_id that was sent, where the agent takes one.
 	CallerRequestID string
 	// RetryAfter is how long the server asks to wait; 0 when it does not say.
 	RetryAfter time.Duration
+	// ConversationID is the conversation of a stream that broke: the deck can be fetched by it.
+	ConversationID string
+	// Events is the number of events of a stream that came before it broke.
+	Events int
+	// Result is the answer to a Submit that made no task; otherwise nil. It is left out of
+	// JSON because it may hold signed URLs.
+	Result *Result `json:"-"`
 	// Attempts is the number of requests made.
 	Attempts int
 	// Header is the header of the answer; nil when none came.

@@ -305,9 +305,17 @@ func ExampleClientWithResponses_WaitAll() {
 func ExampleTask() {
 	srv := zaitest.NewServer()
 	defer srv.Close()
-	submitted := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})}
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
 
-	// One process stores the task: as JSON, or as one line of text.
+	// One process submits and stores the task: as JSON, or as one line of text.
+	submitted, err := client.Submit(ctx, api.NewVideoRequest(api.TemplateSexyMe, "https://example.com/a.jpg", ""))
+	if err != nil {
+		log.Fatal(err)
+	}
 	stored, err := json.Marshal(submitted)
 	if err != nil {
 		log.Fatal(err)
@@ -323,11 +331,11 @@ func ExampleTask() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	client, err = api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := client.Wait(context.Background(), task, api.MaxWait(10*time.Minute))
+	result, err := client.Wait(ctx, task, api.MaxWait(10*time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -376,4 +384,176 @@ func ExampleClientWithResponses_DownloadFile() {
 	}
 	fmt.Println(n)
 	// Output: 18
+}
+
+// The whole way: submit a video, wait for it, fetch the file.
+func ExampleClientWithResponses_Submit() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "zai")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+
+	request := api.NewVideoRequest(api.TemplateFrenchKiss, "https://example.com/couple.jpg", "a kiss in the rain")
+	task, err := client.Submit(ctx, request)
+	if errors.Is(err, api.ErrUnknownOutcome) {
+		log.Fatal("the answer was lost, and the task may be running: do not send it again blindly: ", err)
+	} else if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("keep this:", task.AgentID) // all of task.String(), before anything else can go wrong
+
+	result, err := client.Wait(ctx, task, api.MaxWait(10*time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i, address := range result.VideoURLs() {
+		n, err := client.DownloadFile(ctx, address, filepath.Join(dir, fmt.Sprintf("%d.mp4", i+1)))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("video", i+1, "is there:", n > 0)
+	}
+	// Output:
+	// keep this: vidu_template_agent
+	// video 1 is there: true
+}
+
+// A translation is answered at once.
+func ExampleClientWithResponses_Invoke() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.EnqueueTasks(zaitest.TaskScript{Text: "Bonjour le monde"})
+
+	request := api.NewTranslationRequest("Hello world", api.LanguageFrench)
+	request.CustomVariables.Strategy = api.StrategyTwoStep
+	result, err := client.Invoke(context.Background(), request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if reason := result.FinishReason(); reason.Abnormal() {
+		log.Fatal("incomplete: ", reason)
+	}
+	fmt.Println(result.Text())
+	// Output: Bonjour le monde
+}
+
+// A translation as it is written, and whole at the end.
+func ExampleClientWithResponses_Stream() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.EnqueueTasks(zaitest.TaskScript{Text: "Bonjour le monde"})
+
+	var all api.Accumulator
+	for event, err := range client.Stream(context.Background(), api.NewTranslationRequest("Hello world", api.LanguageFrench)) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%q\n", event.Text())
+		if err := all.Add(event); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(all.Result().Text())
+	// Output:
+	// "Bonjour "
+	// "le "
+	// "monde"
+	// ""
+	// Bonjour le monde
+}
+
+// A deck: its pages come in the tool calls of the stream, its PDF from the conversation.
+func ExampleClientWithResponses_Conversation() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.EnqueueTasks(zaitest.TaskScript{Stream: zaitest.Stream{Events: zaitest.SlidesEvents("<h1>Tides</h1>", "<h1>The moon</h1>")}})
+	dir, err := os.MkdirTemp("", "zai")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+
+	var deck api.Accumulator
+	for event, err := range client.Stream(ctx, api.NewSlidesRequest("Two slides on tides")) {
+		if err != nil {
+			log.Fatal(err) // with the ConversationID of what was made, if the stream broke
+		}
+		if err := deck.Add(event); err != nil {
+			log.Fatal(err)
+		}
+	}
+	result := deck.Result()
+	for _, call := range result.ToolCalls() {
+		if len(call.Position) == 1 {
+			fmt.Println("page", call.Position[0], call.Text())
+		}
+	}
+
+	exports, err := client.Conversation(ctx, api.ConversationRequest{
+		ConversationID:  result.ConversationID,
+		CustomVariables: api.ConversationOptions{IncludePDF: true},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, address := range exports.FileURLs() { // empty while there are no exports yet: ask again later
+		n, err := client.DownloadFile(ctx, address, filepath.Join(dir, "deck.pdf"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("the PDF is there:", n > 0)
+	}
+	// Output:
+	// page 1 <h1>Tides</h1>
+	// page 2 <h1>The moon</h1>
+	// the PDF is there: true
+}
+
+// A glossary is uploaded once, and named by its id in every translation.
+func ExampleClientWithResponses_Upload() {
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+
+	file, err := client.Upload(ctx, "terms.txt", strings.NewReader("tide\tmarée"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(file.Filename, file.Bytes)
+
+	request := api.NewTranslationRequest("The tide is out.", api.LanguageFrench)
+	request.CustomVariables.Glossary = file.ID
+	result, err := client.Invoke(ctx, request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Text())
+	// Output:
+	// terms.txt 11
+	// [fr] The tide is out.
 }

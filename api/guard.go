@@ -3,16 +3,19 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // guard is the Doer of every client that New makes. It stands before the Doer that sends
@@ -40,10 +43,24 @@ func (g *guard) wrap(next HttpRequestDoer) error {
 	if client, ok := next.(*http.Client); ok {
 		own := *client
 		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		next = &own
+		if next = &own; own.Jar == nil && own.Timeout == 0 {
+			next = transport{cmp.Or(own.Transport, http.DefaultTransport)}
+		}
 	}
 	g.next = next
 	return nil
+}
+
+// transport is what an http.Client without cookies and timeout does for one request. The
+// client would prepare for redirects too, with six allocations, and none is followed.
+type transport struct{ http.RoundTripper }
+
+func (t transport) Do(req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(req)
+	if resp != nil && resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	return resp, err
 }
 
 // Do sends one request. Its error is an *Error.
@@ -59,8 +76,8 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	caller := req.Context()
 	ctx, cancel := context.WithCancelCause(caller)
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
-	req = req.WithContext(ctx)
-	if strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
+	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
+	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
 		req.Body = &upload{ReadCloser: req.Body, guard: g, timer: timer}
 	}
 	resp, err := g.next.Do(req)
@@ -92,10 +109,11 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 // the attempt took too long, or the transport's error without the URL and the key.
 func (g *guard) cause(caller, attempt context.Context, err error, key string) error {
 	if caller.Err() != nil {
-		if cause := context.Cause(caller); !errors.Is(cause, caller.Err()) {
-			return fmt.Errorf("%w: %w", caller.Err(), cause)
+		cause := context.Cause(caller)
+		if !errors.Is(cause, caller.Err()) {
+			cause = fmt.Errorf("%w: %w", caller.Err(), cause)
 		}
-		return caller.Err()
+		return cause
 	}
 	if attempt.Err() != nil {
 		return context.Cause(attempt)
@@ -135,6 +153,26 @@ type body struct {
 	cancel          context.CancelCauseFunc
 	timer           *time.Timer // of the attempt; in a stream, of each read
 	stream          bool        // the limit of time holds for each read, not for all of it
+}
+
+// peek returns as much of the beginning as tells an event stream from anything else, after
+// the number of bytes to pass over.
+func (b *body) peek() (blank int, begin []byte) {
+	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
+	for n := 1; ; n++ {
+		peeked, err := b.small.Peek(n) // Read gives the error again.
+		begin = bytes.TrimLeft(peeked, blanks)
+		if err != nil || len(begin) >= len("event:") || len(begin) > 0 && begin[0] < utf8.RuneSelf && strings.IndexByte("dei", begin[0]) < 0 {
+			return len(peeked) - len(begin), begin
+		}
+	}
+}
+
+// endless takes the bounds of the whole off the body of a stream: WithIdleTimeout holds for each
+// read, and its reader bounds each event.
+func (b *body) endless() {
+	b.timer.Stop()
+	b.stream, b.left = true, math.MaxInt64-1
 }
 
 // Read reads at most the bound, and masks the key.
@@ -237,7 +275,7 @@ func sameOrigin(a, b *url.URL) bool {
 
 // mask replaces the key in s by as many stars.
 func mask(s, key string) string {
-	if key == "" {
+	if key == "" || !strings.Contains(s, key) {
 		return s
 	}
 	return strings.ReplaceAll(s, key, stars(key))

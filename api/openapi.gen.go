@@ -62,6 +62,9 @@ type Result struct {
 	// RetryAfter How long the server asks to wait before the next look (Retry-After); 0 when it does not say.
 	RetryAfter time.Duration `json:"-"`
 
+	// Skipped Corrupt events of a stream that were skipped between the event before and this one.
+	Skipped int `json:"-"`
+
 	// Status `pending` (processing), `success` (completed), `failed` (failed).
 	Status Status `json:"status,omitempty"`
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 type AgentRequest interface {
 	// check says why the request is not worth a call. What the description allows passes.
 	check() error
+	// complete fills in the agent id and, where the agent takes one, a request id. Where
+	// stream is set, it asks for a stream.
+	complete(stream bool) (AgentRequest, AgentID, error)
 }
 
 // NewTranslationRequest asks for a translation of text. Without a target the server takes
@@ -63,25 +67,28 @@ type CustomRequest struct {
 	CustomVariables map[string]any `json:"custom_variables,omitempty"`
 	// Messages are what the agent is to work on.
 	Messages []RequestMessage `json:"messages"`
-	// RequestID is the caller's own id of the request, different for each.
+	// RequestID is the caller's own id of the request, different for each. None is made up,
+	// because it is not known which agents take one.
 	RequestID string `json:"request_id,omitempty"`
 	// Stream tells whether the answer comes as a stream of events; nil leaves it to the agent.
 	Stream *bool `json:"stream,omitempty"`
 }
 
-// checkRequest returns r, which must not be nil, as a value that has passed its check.
-func checkRequest(op string, r AgentRequest) (AgentRequest, error) {
-	v := reflect.ValueOf(r)
-	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, invalid(op, "the request is nil")
+// encode checks r, which must not be nil, completes it, and writes it as JSON.
+func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error) {
+	if v := reflect.ValueOf(r); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, "", invalid(opInvoke, "the request is nil")
 	}
-	if value, ok := reflect.Indirect(v).Interface().(AgentRequest); ok {
-		r = value
+	if err = r.check(); err == nil {
+		r, agent, err = r.complete(stream)
 	}
-	if err := r.check(); err != nil {
-		return nil, invalid(op, "%w", err)
+	if err == nil {
+		body, err = json.Marshal(r)
 	}
-	return r, nil
+	if err != nil {
+		return nil, "", invalid(opInvoke, "%w", err)
+	}
+	return body, agent, nil
 }
 
 func (r TranslationRequest) check() error {
@@ -140,6 +147,37 @@ func checkParts(agent, own AgentID, messages []RequestMessage) (parts []RequestP
 		return nil, errors.New("a part of a message has no type")
 	}
 	return parts, nil
+}
+
+func (r TranslationRequest) complete(stream bool) (AgentRequest, AgentID, error) {
+	r.AgentID, r.Stream = AgentGeneralTranslation, orStream(r.Stream, stream)
+	return r, r.AgentID, nil
+}
+
+func (r VideoRequest) complete(stream bool) (AgentRequest, AgentID, error) {
+	if stream {
+		return nil, "", errors.New("vidu_template_agent does not stream: use Submit")
+	}
+	r.AgentID, r.RequestID = AgentViduTemplate, cmp.Or(r.RequestID, rand.Text())
+	return r, r.AgentID, nil
+}
+
+func (r SlidesRequest) complete(stream bool) (AgentRequest, AgentID, error) {
+	r.AgentID, r.RequestID, r.Stream = AgentSlidesGLM, cmp.Or(r.RequestID, rand.Text()), orStream(r.Stream, stream)
+	return r, r.AgentID, nil
+}
+
+func (r CustomRequest) complete(stream bool) (AgentRequest, AgentID, error) {
+	r.Stream = orStream(r.Stream, stream)
+	return r, r.AgentID, nil
+}
+
+// orStream is what a request says about streaming, and true where the verb is Stream.
+func orStream(said *bool, stream bool) *bool {
+	if stream {
+		return new(true)
+	}
+	return said
 }
 
 // MarshalJSON fills in the agent id.

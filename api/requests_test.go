@@ -184,15 +184,13 @@ func TestCheckRequest(t *testing.T) {
 		{"a nil custom", (*CustomRequest)(nil), "nil"},
 		{"nil", nil, "nil"},
 	} {
-		got, err := checkRequest("invokeAgent", test.request)
+		body, agent, err := encode(test.request, false)
 		if test.want == "" {
-			if err != nil || got == nil {
-				t.Errorf("%s: %v", test.name, err)
+			var sent struct {
+				AgentID AgentID `json:"agent_id"`
 			}
-			switch got.(type) {
-			case TranslationRequest, VideoRequest, SlidesRequest, CustomRequest:
-			default:
-				t.Errorf("%s: the request is a %T, want a value", test.name, got)
+			if bad := json.Unmarshal(body, &sent); err != nil || bad != nil || agent == "" || sent.AgentID != agent {
+				t.Errorf("%s: agent %q, sent %s: %v", test.name, agent, body, err)
 			}
 			continue
 		}
@@ -213,7 +211,7 @@ func TestCheckRequestLeavesTheRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := checkRequest("", &request); err != nil {
+	if _, _, err := encode(&request, false); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := json.Marshal(request); err != nil || !bytes.Equal(after, before) {

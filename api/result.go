@@ -1,10 +1,11 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"log/slog"
-	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -33,9 +34,10 @@ func (r *Result) ImageURLs() []string {
 // urls collects what address finds in the parts, then the videos of the task API.
 func (r *Result) urls(address func(*Part) string, videos []VideoResult) []string {
 	var urls []string
+	seen := map[string]bool{}
 	add := func(s string) {
-		if s = strings.TrimSpace(s); isHTTP(s) && !slices.Contains(urls, s) {
-			urls = append(urls, s)
+		if s = strings.TrimSpace(s); isHTTP(s) && !seen[s] {
+			seen[s], urls = true, append(urls, s)
 		}
 	}
 	for _, p := range r.parts() {
@@ -50,13 +52,57 @@ func (r *Result) urls(address func(*Part) string, videos []VideoResult) []string
 // Text returns what the agent answered: the text of all parts joined without a separator,
 // without its thinking and its tool calls.
 func (r *Result) Text() string {
+	return r.text(func(phase Phase) bool { return phase != PhaseThinking && phase != PhaseTool })
+}
+
+// Thinking returns what the agent wrote before it answered, where it tells.
+func (r *Result) Thinking() string {
+	return r.text(func(phase Phase) bool { return phase == PhaseThinking })
+}
+
+func (r *Result) text(wanted func(Phase) bool) string {
 	var texts []string
 	for phase, p := range r.parts() {
-		if p.Text != "" && phase != PhaseThinking && phase != PhaseTool {
+		if p.Text != "" && wanted(phase) {
 			texts = append(texts, p.Text)
 		}
 	}
 	return strings.Join(texts, "")
+}
+
+// ToolCall is a tool that an agent used on its way to the answer.
+type ToolCall struct {
+	// Name is that of the tool: search, insert_page, add_slide and others.
+	Name string
+	// Title is that of the page, where the tool made one.
+	Title string
+	// Position holds the pages concerned, counted from 1: one for an insertion, all of them for
+	// a deletion.
+	Position []int
+	// Input and Output are JSON as it was received; Text reads an Output that is a string. In
+	// an event of a stream they are a piece, which Accumulator puts together with the others.
+	Input, Output json.RawMessage
+}
+
+// Text returns an Output that is a string, which for a page is its HTML, and otherwise "". Live
+// answers escape that HTML once more: it holds \" for a quote and \\n for a line end.
+func (c *ToolCall) Text() string { return asString(c.Output) }
+
+// ToolCalls returns the tools that the agent used, in order.
+func (r *Result) ToolCalls() (calls []ToolCall) {
+	for _, p := range r.parts() {
+		o := asObject(p.Object)
+		if name := asString(o["tool_name"]); name != "" {
+			call := ToolCall{Name: name, Title: asString(o["title"]), Input: o["input"], Output: o["output"]}
+			for _, position := range each(o["position"], func(raw json.RawMessage) []json.RawMessage { return []json.RawMessage{raw} }) {
+				if n, err := strconv.Atoi(codeText(position)); err == nil {
+					call.Position = append(call.Position, n)
+				}
+			}
+			calls = append(calls, call)
+		}
+	}
+	return calls
 }
 
 // FinishReason returns why the agent stopped: the last reason of all choices, empty when

@@ -260,6 +260,7 @@ func TestRetrieveKeepsTheKeyAtHome(t *testing.T) {
 		for name, doer := range map[string]api.HttpRequestDoer{
 			"own transport": nil,
 			"http.Client":   &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }},
+			"with timeout":  &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }, Timeout: time.Minute},
 			"another Doer":  retrieveDoer{&http.Client{}},
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {

@@ -486,15 +486,18 @@ var sampleSentinels = []struct {
 	{"ErrBodyTooLarge", api.ErrBodyTooLarge, ""},
 	{"ErrConflict", api.ErrConflict, ""},
 	{"ErrContentBlocked", api.ErrContentBlocked, "content"},
+	{"ErrInterrupted", api.ErrInterrupted, ""},
 	{"ErrInvalidRequest", api.ErrInvalidRequest, "invalid_request"},
 	{"ErrMalformed", api.ErrMalformed, ""},
 	{"ErrNoResult", api.ErrNoResult, ""},
+	{"ErrNoTask", api.ErrNoTask, ""},
 	{"ErrNotFound", api.ErrNotFound, "not_found"},
 	{"ErrOverloaded", api.ErrOverloaded, "overload"},
 	{"ErrPermission", api.ErrPermission, "permission"},
 	{"ErrQuota", api.ErrQuota, "quota"},
 	{"ErrRateLimited", api.ErrRateLimited, "rate_limit"},
 	{"ErrServer", api.ErrServer, "server"},
+	{"ErrUnknownOutcome", api.ErrUnknownOutcome, ""},
 }
 
 // sampleMatches names the sentinels that err matches.

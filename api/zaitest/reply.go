@@ -25,7 +25,8 @@ func (reply Reply) give(w http.ResponseWriter, r *http.Request, ordinary http.Ha
 }
 
 // Raw replies with what it is given. Without a Content-Type in header, the answer has none.
-// Content-Length is the length of body unless header says otherwise.
+// Content-Length is the length of body unless header says otherwise; if it says more, the
+// connection breaks after body.
 func Raw(status int, header http.Header, body string) Reply {
 	header = header.Clone()
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
@@ -42,6 +43,20 @@ func Raw(status int, header http.Header, body string) Reply {
 func APIError(status int, code, message string) Reply {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		writeJSON(w, agentJSON, status, object{"error": object{"code": code, "message": message}})
+	}
+}
+
+// Failed refuses the request of an agent as the API does, with HTTP 200: the answer says that
+// it failed, with a code, such as 1113 or 1301, and a text.
+func Failed(code, message string) Reply {
+	return func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
+		var in struct {
+			AgentID string `json:"agent_id"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		writeJSON(w, agentJSON, http.StatusOK, object{
+			"id": w.Header().Get("X-Log-Id"), "status": failed, "agent_id": in.AgentID, "error": object{"code": code, "message": message},
+		})
 	}
 }
 
@@ -103,10 +118,32 @@ func Abort() Reply {
 // Hang never answers. It ends when the client goes away or the server is closed.
 func Hang() Reply {
 	return func(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
-		<-r.Context().Done()
+		if _, err := io.Copy(io.Discard, r.Body); err == nil { // only then is it noticed that the client goes away
+			<-r.Context().Done()
+		}
 		panic(http.ErrAbortHandler)
 	}
 }
+
+// Lose has the request carried out, whether a task is made or a file is taken, loses its
+// answer, and gives the reply in its place, which must be one that does without the ordinary
+// answer. CutBody needs no Lose: it has the request carried out by itself.
+//
+//	srv.Enqueue(zaitest.HTMLError(502))               // nothing was made
+//	srv.Enqueue(zaitest.Lose(zaitest.HTMLError(502))) // a task was made, and nobody is told
+func Lose(reply Reply) Reply {
+	return func(w http.ResponseWriter, r *http.Request, ordinary http.HandlerFunc) {
+		ordinary(lostWriter{w.Header().Clone()}, r)
+		reply(w, r, nil)
+	}
+}
+
+// A lostWriter forgets what is written.
+type lostWriter struct{ header http.Header }
+
+func (l lostWriter) Header() http.Header         { return l.header }
+func (l lostWriter) WriteHeader(int)             {}
+func (l lostWriter) Write(p []byte) (int, error) { return len(p), nil }
 
 // Slow waits for d, or until the client goes away, and then gives the reply, which may be nil.
 func Slow(d time.Duration, reply Reply) Reply {

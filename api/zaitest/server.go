@@ -11,13 +11,23 @@
 //	srv.Enqueue(zaitest.RateLimited("1302", "1"))               // but the very next request is refused
 //	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 //
+// It plays the whole agents family: a request to an agent starts a task, is answered with a
+// text, or is streamed, by the script that waits for it ([Server.EnqueueTasks]) or by itself;
+// conversations have files, and uploads are kept. [Server.Runs] tells what was made, and how
+// often:
+//
+//	srv.EnqueueTasks(zaitest.TaskScript{Text: "Bonjour"}, zaitest.TaskScript{Code: "1113"})
+//	srv.EnqueueTasks(zaitest.TaskScript{Stream: zaitest.Stream{Interval: time.Second}})
+//
 // What it answers has the published shape. The API is known to say the same in other ways, and
 // each of them is a [Shape] that a task can take on; a test of one's own decoder ranges over
-// [Shapes].
+// [Shapes] and [StreamShapes]. Streams are not published: they are as they were recorded.
 //
 // A [Reply] stands in for an ordinary answer: one of the faults below, or a function of the
 // test's own. It is given to the next request ([Server.Enqueue]), to all of them
-// ([Server.Always]), or to the polls of one task ([TaskScript].Replies).
+// ([Server.Always]), or to the polls of one task ([TaskScript].Replies). Only CutBody,
+// StallBody, Slow, WithHeader and Lose have the ordinary answer made; with any other nothing
+// comes of the request.
 //
 // # Virtual time
 //
@@ -36,7 +46,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -52,9 +61,11 @@ import (
 )
 
 const (
-	maxBody = 1 << 20 // of a request
+	maxBody  = 1 << 20   // of a request
+	maxDrain = 256 << 20 // of an upload that is answered early
 
-	agentJSON = "application/json;charset=UTF-8" // what the agents family answers with
+	agentJSON   = "application/json;charset=UTF-8" // what the agents family answers with
+	eventStream = "text/event-stream;charset=UTF-8"
 
 	// The query of a result's address. The escapes are there to break a client that takes the
 	// address apart.
@@ -62,6 +73,9 @@ const (
 	signedQuery = "KeyId=demo&Expires=1999999999&Signature=abc%2Bdef%3D"
 
 	defaultFile = "video.mp4"
+	defaultDeck = "deck.pdf"
+
+	png = "\x89PNG\r\n\x1a\n" // its first bytes
 )
 
 // A Server stands in for the API. Its methods are safe for concurrent use; its fields are set
@@ -80,13 +94,29 @@ type Server struct {
 	// first. It is 1000 at first.
 	MaxRequests int
 
+	// MaxFile is how many bytes a file may have that is uploaded. It is 100 MiB at first, as
+	// with the API.
+	MaxFile int64
+
+	// MaxContent is how many bytes of each upload [Server.Uploads] remembers. It is a MiB at
+	// first.
+	MaxContent int64
+
+	// DefaultTask is the script of requests to agents for which none is enqueued.
+	DefaultTask TaskScript
+
 	ctx      context.Context // ends with Close
 	close    context.CancelFunc
 	listener *httptest.Server // nil if unstarted
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool // in memory
-	tasks    map[string]*task
+	tasks    map[string]*task  // by async id
+	decks    map[string]*task  // by conversation id
+	latest   map[string]*task  // by request id
+	scripts  []TaskScript
+	runs     []Run
+	uploads  []Upload
 	files    map[string][]byte
 	queue    []Reply
 	always   Reply
@@ -120,8 +150,12 @@ func NewUnstartedServer() *Server {
 		URL:         "https://zaitest.invalid/api",
 		APIKey:      "zaitest-key-id.zaitest-key-secret",
 		MaxRequests: 1000,
+		MaxFile:     100 << 20,
+		MaxContent:  1 << 20,
 		conns:       make(map[net.Conn]bool),
 		tasks:       make(map[string]*task),
+		decks:       make(map[string]*task),
+		latest:      make(map[string]*task),
 		files:       make(map[string][]byte),
 	}
 	s.ctx, s.close = context.WithCancel(context.Background())
@@ -130,6 +164,8 @@ func NewUnstartedServer() *Server {
 	// An MP4 file of two boxes, a header and a kilobyte of nothing.
 	header := "\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
 	s.files[defaultFile] = append([]byte(header+"\x00\x00\x04\x00free"), make([]byte, 1016)...)
+	s.files[defaultDeck] = []byte("%PDF-1.4\n%%EOF\n")
+	s.files["page-1.png"], s.files["page-2.png"] = []byte(png), []byte(png)
 	return s
 }
 
@@ -148,8 +184,8 @@ func (s *Server) Close() {
 }
 
 // Enqueue has the next requests answered with these replies, one each, whatever they ask for
-// and whatever their key is. A nil Reply lets a request through to its ordinary answer. Replies
-// that wait already come first.
+// and whatever their key is. Of an upload, its first MiB is awaited. A nil Reply lets a request
+// through to its ordinary answer. Replies that wait already come first.
 func (s *Server) Enqueue(replies ...Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,12 +227,16 @@ func (s *Server) FileURL(name string) string {
 // AddTask adds a task that follows script, and returns its id. It panics if the script's shape
 // is none of [Shapes].
 func (s *Server) AddTask(script TaskScript) (asyncID string) {
-	t := newTask(script)
+	t := newTask(script, viduAgent)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.addTask(t)
+}
+
+func (s *Server) addTask(t *task) (asyncID string) {
 	// Real ids look like base64 text. These hold everything that makes base64 fragile.
 	id := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "zai\xfb\xff\xbf%04d", len(s.tasks)+1))
-	t.id = id
+	t.ids = object{"async_id": id}
 	s.tasks[id] = t
 	return id
 }
@@ -210,20 +250,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
 		panic(http.ErrAbortHandler) // the client is gone
 	}
+	rest := r.Body
 	r = r.WithContext(ctx)
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), rest))
 
 	reply, logID := s.record(r, body)
 	w.Header().Set("X-Log-Id", logID)
-	if tooLarge != nil {
-		reply = HTMLError(http.StatusRequestEntityTooLarge)
+	isUpload := r.URL.Path == "/api"+uploadPath
+	if !isUpload {
+		if more, _ := rest.Read(make([]byte, 1)); more > 0 {
+			reply = HTMLError(http.StatusRequestEntityTooLarge)
+		}
 	}
 	reply.give(w, r, s.route)
+	if isUpload {
+		_, _ = io.CopyN(io.Discard, rest, maxDrain) // a client that is still sending may not read the answer
+	}
 }
 
 // record keeps the request, and returns the reply that was asked for, if any, and an id for the
@@ -253,7 +299,10 @@ type operation struct {
 }
 
 var operations = map[string]operation{ // by path
+	"/v1/agents":              {http.MethodPost, (*Server).invoke},
 	"/v1/agents/async-result": {http.MethodPost, (*Server).asyncResult},
+	"/v1/agents/conversation": {http.MethodPost, (*Server).conversation},
+	uploadPath:                {http.MethodPost, (*Server).upload},
 }
 
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
@@ -303,16 +352,24 @@ func noRoute(w http.ResponseWriter, path string, status int) {
 	})
 }
 
+// decode reads a request, and refuses it if it is not what v is.
+func decode(w http.ResponseWriter, r *http.Request, v any) bool {
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for a Reply of the task
+	if media != "application/json" || json.Unmarshal(body, v) != nil {
+		APIError(http.StatusBadRequest, "1210", "the request is not the JSON object that was expected")(w, r, nil)
+		return false
+	}
+	return true
+}
+
 func (s *Server) asyncResult(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		AgentID string `json:"agent_id"`
 		AsyncID string `json:"async_id"`
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	body, _ := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body)) // for a Reply of the task
-	if media != "application/json" || json.Unmarshal(body, &in) != nil {
-		APIError(http.StatusBadRequest, "1210", "the request is not the JSON object that was expected")(w, r, nil)
+	if !decode(w, r, &in) {
 		return
 	}
 	s.mu.Lock()

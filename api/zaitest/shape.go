@@ -1,6 +1,7 @@
 package zaitest
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,8 +16,8 @@ type Shape string
 // ShapeDocumented is the published shape, and what the zero Shape means.
 const ShapeDocumented Shape = "documented"
 
-// Shapes of what a successful task comes to. Where content is an object, each part has a message of
-// its own.
+// Shapes of what a successful task comes to. Where content is an object, each part has a
+// message of its own.
 const (
 	ShapeMessages              Shape = "messages"                // choices[].messages, an array
 	ShapeMessagesObject        Shape = "messages_object"         // choices[].messages, an object
@@ -56,7 +57,39 @@ const (
 	ShapeErrorInSuccess Shape = "error_in_success" // error beside a status that says success
 )
 
-// Shapes returns all of them, the documented one first.
+// Shapes of a stream. ShapeDocumented and those of messages are shapes of its texts, those of
+// what a whole answer looks like (plain text, no content type, byte order mark) hold for it
+// too, and the rest change nothing.
+const (
+	ShapeDone             Shape = "done"                // [DONE] comes after the last event
+	ShapeNoDone           Shape = "no_done"             // and here it does not
+	ShapeCRLF             Shape = "crlf"                // lines end in CR LF
+	ShapeCR               Shape = "cr"                  // lines end in CR
+	ShapeEventFields      Shape = "event_fields"        // comments, and fields event, id and retry
+	ShapeMultiLine        Shape = "multi_line"          // an event is several lines of data
+	ShapeNoFinalBlankLine Shape = "no_final_blank_line" // the last event ends with the body
+	ShapeEventsAsJSON     Shape = "events_as_json"      // Content-Type application/json
+	ShapeNullEvent        Shape = "null_event"          // an event comes first whose choices are null
+	ShapeCorruptEvent     Shape = "corrupt_event"       // an event comes second that is not JSON
+)
+
+// StreamShapes returns the shapes of a stream that say the same, as it was recorded, in other
+// ways.
+func StreamShapes() []Shape {
+	return append([]Shape{
+		ShapeDone, ShapeNoDone, ShapeCRLF, ShapeCR, ShapeEventFields, ShapeMultiLine, ShapeNoFinalBlankLine,
+		ShapeEventsAsJSON, ShapeNullEvent, ShapeCorruptEvent,
+		ShapePlainText, ShapeNoContentType, ShapeByteOrderMark,
+	}, messageShapes...)
+}
+
+// The shapes of a message with a text.
+var messageShapes = []Shape{
+	ShapeDocumented, ShapeMessages, ShapeMessagesObject, ShapeMessagesContentObject, ShapeMessageObject, ShapeDelta,
+	ShapeContentObject, ShapeContentString,
+}
+
+// Shapes returns those of an answer that is not a stream, the documented one first.
 func Shapes() []Shape {
 	return []Shape{
 		ShapeDocumented,
@@ -74,22 +107,29 @@ func (s Shape) in(shapes ...Shape) bool { return slices.Contains(shapes, s) }
 // write answers with what the task is now.
 func (t *task) write(w http.ResponseWriter, status, defaultVideo string) {
 	text, header := encode(t.body(status, defaultVideo)), http.Header{"Content-Type": {agentJSON}}
+	t.setContentType(header)
 	switch t.Shape {
 	case ShapeEventStream:
-		header.Set("Content-Type", "text/event-stream")
 		text = "data: " + text + "\n\n"
-	case ShapePlainText:
-		header.Set("Content-Type", "text/plain")
-	case ShapeNoContentType:
-		header.Del("Content-Type")
 	case ShapeByteOrderMark:
 		text = "\ufeff" + text
 	}
 	Raw(http.StatusOK, header, text)(w, nil, nil)
 }
 
+// setContentType changes the header to what the shape says.
+func (t *task) setContentType(header http.Header) {
+	media := map[Shape][]string{
+		ShapeEventStream: {"text/event-stream"}, ShapePlainText: {"text/plain"}, ShapeNoContentType: nil, ShapeEventsAsJSON: {agentJSON},
+	}
+	if values, ok := media[t.Shape]; ok {
+		header["Content-Type"] = values
+	}
+}
+
 func (t *task) body(status, defaultVideo string) object {
-	m := object{"status": t.word(status), "agent_id": t.AgentID, "async_id": t.id}
+	m := object{"status": t.word(status), "agent_id": t.AgentID}
+	maps.Copy(m, t.ids)
 	videos := t.VideoURLs
 	if len(t.VideoURLs)+len(t.FileURLs)+len(t.ImageURLs)+len(t.Text) == 0 {
 		videos = []string{defaultVideo}
@@ -100,6 +140,15 @@ func (t *task) body(status, defaultVideo string) object {
 			choices = append(choices, t.choice(videos))
 		}
 		m["choices"] = choices
+		if t.usage != nil {
+			m["usage"] = t.usage
+		}
+	}
+	if t.deck {
+		delete(m, "status")
+		if status != failed && len(choices) == 0 {
+			m["choices"] = []any{object{"message": []any{}}} // nothing was exported yet
+		}
 	}
 	broken := status == failed && t.Code+t.Message != ""
 	if broken {
@@ -116,9 +165,9 @@ func (t *task) body(status, defaultVideo string) object {
 	case shape == ShapeStatusOnly:
 		delete(m, "agent_id")
 		delete(m, "async_id")
-	case shape == ShapeCamelCaseID:
+	case shape == ShapeCamelCaseID && m["async_id"] != nil:
+		m["asyncId"] = m["async_id"]
 		delete(m, "async_id")
-		m["asyncId"] = t.id
 	case shape == ShapeUnknownFields:
 		m["id"], m["request_id"], m["conversation_id"], m["created"] = "i-1", "r-1", "c-1", 1767225600
 		m["usage"] = object{"total_tokens": 0, "total_calls": 1}
@@ -171,36 +220,49 @@ func (t *task) choice(videos []string) object {
 		add("text", t.Text)
 	}
 
+	phase := ""
+	if unknown {
+		phase = "answer"
+	}
+	choice := t.Shape.choice(parts, phase)
+	if !t.deck {
+		choice["index"], choice["finish_reason"] = 0, t.FinishReason
+	}
+	return choice
+}
+
+// choice is one that holds a message of these parts.
+func (s Shape) choice(parts []any, phase string) object {
 	var messages []any
 	say := func(content any) {
 		message := object{"role": "assistant", "content": content}
-		if unknown {
-			message["phase"] = "answer"
+		if phase != "" {
+			message["phase"] = phase
 		}
 		messages = append(messages, message)
 	}
 	switch {
-	case t.Shape.in(ShapeContentObject, ShapeMessagesContentObject):
+	case s.in(ShapeContentObject, ShapeMessagesContentObject):
 		for _, part := range parts {
 			say(part)
 		}
-	case t.Shape.in(ShapeMessagesObject, ShapeContentString) && len(parts) == 1:
+	case s.in(ShapeMessagesObject, ShapeContentString) && len(parts) == 1:
 		say(parts[0])
 	default:
 		say(parts)
 	}
 
 	key, value := "message", any(messages)
-	if t.Shape.in(ShapeMessages, ShapeMessagesObject, ShapeMessagesContentObject) {
+	if s.in(ShapeMessages, ShapeMessagesObject, ShapeMessagesContentObject) {
 		key = "messages"
 	}
-	if t.Shape == ShapeDelta {
+	if s == ShapeDelta {
 		key = "delta"
 	}
-	if t.Shape.in(ShapeMessagesObject, ShapeMessageObject, ShapeDelta) {
+	if s.in(ShapeMessagesObject, ShapeMessageObject, ShapeDelta) {
 		value = messages[0]
 	}
-	return object{"index": 0, "finish_reason": t.FinishReason, key: value}
+	return object{key: value}
 }
 
 // addresses is urls as they stand in the answer.

@@ -53,6 +53,11 @@ var uses = []struct {
 	{"download", (*service).download},
 	{"refused", (*service).refused},
 	{"raw method", (*service).raw},
+	{"invoke", (*service).invoke},
+	{"submit", (*service).submit},
+	{"stream", (*service).stream},
+	{"conversation", (*service).conversation},
+	{"upload", (*service).upload},
 }
 
 // retrieve looks at a task once.
@@ -147,6 +152,64 @@ func (s *service) raw(ctx context.Context) error {
 	}
 	if answer.JSON200 == nil || answer.JSON200.AsyncID != task.AsyncID {
 		return fmt.Errorf("got %s", answer.Body)
+	}
+	return nil
+}
+
+// invoke has a text translated.
+func (s *service) invoke(ctx context.Context) error {
+	result, err := s.client.Invoke(ctx, api.NewTranslationRequest("Hello", api.LanguageFrench))
+	if err != nil {
+		return err
+	}
+	if result.Text() == "" {
+		return errors.New("the translation is empty")
+	}
+	return nil
+}
+
+// submit starts a video and waits for it.
+func (s *service) submit(ctx context.Context) error {
+	task, err := s.client.Submit(ctx, api.NewVideoRequest(api.TemplateBodyShake, "https://media.example.com/a.jpg", "wave"))
+	if err != nil {
+		return err
+	}
+	_, err = s.client.Wait(ctx, task, api.MaxWait(time.Minute), api.Every(time.Millisecond))
+	return err
+}
+
+// stream folds a deck of slides as it comes.
+func (s *service) stream(ctx context.Context) error {
+	var all api.Accumulator
+	for chunk, err := range s.client.Stream(ctx, api.NewSlidesRequest("Tides")) {
+		if err != nil {
+			return err
+		}
+		if err := all.Add(chunk); err != nil {
+			return err
+		}
+	}
+	if all.Result().Status != api.StatusSuccess {
+		return fmt.Errorf("the deck is %s", all.Result().Status)
+	}
+	return nil
+}
+
+// conversation asks for the files of a deck.
+func (s *service) conversation(ctx context.Context) error {
+	id := s.srv.AddConversation(zaitest.TaskScript{})
+	_, err := s.client.Conversation(ctx, api.ConversationRequest{AgentID: api.AgentSlidesGLM, ConversationID: id})
+	return err
+}
+
+// upload sends a file.
+func (s *service) upload(ctx context.Context) error {
+	file, err := s.client.Upload(ctx, "terms.xlsx", strings.NewReader("content"))
+	if err != nil {
+		return err
+	}
+	if file.ID == "" {
+		return errors.New("the file has no id")
 	}
 	return nil
 }

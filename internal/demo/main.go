@@ -1,6 +1,6 @@
-// Demo waits for an agent task, shows each look at it, and downloads what it came to. Without a
-// key it makes the task on a stand-in server of its own; with ZAI_API_KEY set and a task
-// named by -async-id it asks the real one.
+// Demo submits an effects video to a stand-in server of its own, shows each look at the task, and
+// downloads the video; then it translates a sentence, and shows it as it is written. With
+// ZAI_API_KEY set and a task named by -async-id it waits for that task of the real server instead.
 package main
 
 import (
@@ -48,31 +48,58 @@ func run(ctx context.Context, args []string, haveKey bool, out io.Writer) error 
 		flags.Usage()
 		return errors.New("there are no arguments beside the flags")
 	}
-	task := api.Task{AgentID: api.AgentID(*agentID), AsyncID: *asyncID}
-	opts := []api.WaitOption{api.MaxWait(*limit)}
-	var client *api.ClientWithResponses
-	var err error
+	opts := []api.WaitOption{api.MaxWait(*limit), api.OnPoll(func(r *api.Result, p api.Poll) { progress(out, r, p) })}
 	if *asyncID != "" {
-		client, err = api.NewFromEnv()
-	} else {
-		if haveKey {
-			fmt.Fprintln(out, "ZAI_API_KEY is set, but no task is given with -async-id: asking the stand-in server.")
+		client, err := api.NewFromEnv()
+		if err != nil {
+			return err
 		}
-		srv := zaitest.NewServer()
-		defer srv.Close()
-		client, err = api.New(srv.APIKey, api.WithBaseURL(srv.URL))
-		task = api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{Pending: 2})}
-		opts = append(opts, api.Every(300*time.Millisecond))
+		return video(ctx, client, api.Task{AgentID: api.AgentID(*agentID), AsyncID: *asyncID}, opts, *dir, out)
 	}
+
+	if haveKey {
+		fmt.Fprintln(out, "ZAI_API_KEY is set, but no task is given with -async-id: asking the stand-in server.")
+	}
+	srv := zaitest.NewServer()
+	defer srv.Close()
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 	if err != nil {
 		return err
 	}
+	srv.EnqueueTasks(zaitest.TaskScript{Pending: 2}, zaitest.TaskScript{
+		Text: "Le baiser sous la pluie est prêt.", Stream: zaitest.Stream{Interval: 100 * time.Millisecond},
+	})
+	task, err := client.Submit(ctx, api.NewVideoRequest(api.TemplateFrenchKiss, "https://example.com/couple.jpg", "a kiss in the rain"))
+	if err != nil {
+		return err
+	}
+	if err := video(ctx, client, task, append(opts, api.Every(300*time.Millisecond)), *dir, out); err != nil {
+		return err
+	}
+	return translate(ctx, client, "The kiss in the rain is ready.", out)
+}
+
+// video waits for a task and downloads what it came to.
+func video(ctx context.Context, client *api.ClientWithResponses, task api.Task, opts []api.WaitOption, dir string, out io.Writer) error {
 	fmt.Fprintln(out, "task", task)
-	result, err := client.Wait(ctx, task, append(opts, api.OnPoll(func(r *api.Result, p api.Poll) { progress(out, r, p) }))...)
+	result, err := client.Wait(ctx, task, opts...)
 	if err != nil {
 		return err
 	}
-	return save(ctx, client, result, *dir, out)
+	return save(ctx, client, result, dir, out)
+}
+
+// translate prints a translation as it is written.
+func translate(ctx context.Context, client *api.ClientWithResponses, text string, out io.Writer) error {
+	fmt.Fprintf(out, "%s\n  ", text)
+	for event, err := range client.Stream(ctx, api.NewTranslationRequest(text, api.LanguageFrench)) {
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(out, event.Text())
+	}
+	fmt.Fprintln(out)
+	return nil
 }
 
 // progress prints one look at the task.

@@ -16,7 +16,7 @@ import (
 	"example.com/zai/api/zaitest"
 )
 
-func TestDemoShowsEachStateAndSavesTheVideo(t *testing.T) {
+func TestDemoPlaysTheWholeWay(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var out bytes.Buffer
@@ -30,6 +30,8 @@ task vidu_template_agent/.*
  +\d\.\ds  success
 http://127\.0\.0\.1:\d+/files/[^?]*\.mp4\?[^\n]*Signature=[^\n]+
 \d+ bytes in .*1\.mp4
+The kiss in the rain is ready\.
+  Le baiser sous la pluie est prêt\.
 $`)
 	if !want.MatchString(out.String()) {
 		t.Errorf("printed:\n%s", out.String())

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,24 +106,43 @@ type validator struct {
 	next   http.RoundTripper
 	router routers.Router
 	seen   map[string]int // exchanges by operation path and HTTP status
+	report func(format string, args ...any)
 }
 
 func newValidator(t *testing.T, next http.RoundTripper) *validator {
 	t.Helper()
-	router, err := legacy.NewRouter(description(t))
+	return newBranchValidator(t, next, "")
+}
+
+// newBranchValidator returns a validator that takes answers of invokeAgent for those of one
+// agent, whose schema is given: each of them matches several branches of the oneOf.
+func newBranchValidator(t *testing.T, next http.RoundTripper, schema string) *validator {
+	t.Helper()
+	doc := description(t)
+	if schema != "" {
+		branches := doc.Paths.Value("/v1/agents").Post.Responses.Status(http.StatusOK).Value.Content.Get("application/json").Schema
+		i := slices.IndexFunc(branches.Value.OneOf, func(ref *openapi3.SchemaRef) bool { return path.Base(ref.Ref) == schema })
+		if i < 0 {
+			t.Fatalf("invokeAgent has no answer of type %s", schema)
+		}
+		*branches = openapi3.SchemaRef{Value: branches.Value.OneOf[i].Value}
+	}
+	router, err := legacy.NewRouter(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &validator{t: t, next: next, router: router, seen: map[string]int{}}
+	return &validator{t: t, next: next, router: router, seen: map[string]int{}, report: t.Errorf}
 }
 
 func (v *validator) RoundTrip(req *http.Request) (*http.Response, error) {
 	// RoundTrip must not change the request, and validation reads its body.
-	checked := req.Clone(req.Context())
-	var err error
-	if checked.Body, err = req.GetBody(); err != nil {
+	body, err := io.ReadAll(req.Body)
+	if err := errors.Join(err, req.Body.Close()); err != nil {
 		v.t.Error(err)
 	}
+	checked := req.Clone(req.Context())
+	req = req.Clone(req.Context())
+	checked.Body, req.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
 	route, params, err := v.router.FindRoute(checked)
 	if err != nil {
 		v.t.Errorf("%s %s is not described: %v", req.Method, req.URL, err)
@@ -152,7 +173,7 @@ func (v *validator) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	output := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: resp.StatusCode, Header: resp.Header, Body: resp.Body}
 	if err := openapi3filter.ValidateResponse(req.Context(), output); err != nil {
-		v.t.Errorf("answer with HTTP status %d: %v", resp.StatusCode, err)
+		v.report("answer with HTTP status %d: %v", resp.StatusCode, err)
 	}
 	resp.Body = output.Body
 	v.seen[route.Path+" "+strconv.Itoa(resp.StatusCode)]++
@@ -209,6 +230,173 @@ func TestExchangesAreDescribed(t *testing.T) {
 		if v.seen[exchange] == 0 {
 			t.Errorf("no exchange %q was validated, only %v", exchange, v.seen)
 		}
+	}
+}
+
+// TestVerbsAreDescribed has every verb of the agents family talk to the stand-in server: requests
+// match the description, and so do answers, under the branch of their agent. Streams are not
+// described: docs.bigmodel.cn guides, recorded slide streams.
+func TestVerbsAreDescribed(t *testing.T) {
+	t.Parallel()
+	translation, video := api.NewTranslationRequest("Hello", api.LanguageFrench), api.NewVideoRequest(api.TemplateBodyShake, "https://media.example.com/a.jpg", "wave")
+	fold := func(client *api.ClientWithResponses, request api.AgentRequest) error {
+		for _, err := range client.Stream(t.Context(), request) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		name, schema, exchange string
+		streams                bool
+		call                   func(*api.ClientWithResponses, *zaitest.Server) error
+	}{
+		{"Invoke a translation", "TranslationAgentResponse", "/v1/agents 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Invoke(t.Context(), translation)
+			return err
+		}},
+		{"Submit a video", "SpecialEffectsVideosAgentResponse", "/v1/agents 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			task, err := client.Submit(t.Context(), video)
+			if err == nil {
+				_, err = client.Wait(t.Context(), task)
+			}
+			return err
+		}},
+		{"Stream a translation", "TranslationAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error { return fold(client, translation) }},
+		{"Stream slides", "GlmSlideAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			return fold(client, api.NewSlidesRequest("Tides"))
+		}},
+		{"Invoke slides", "GlmSlideAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Invoke(t.Context(), api.NewSlidesRequest("Tides"))
+			return err
+		}},
+		{"Conversation", "", "/v1/agents/conversation 200", false, func(client *api.ClientWithResponses, srv *zaitest.Server) error {
+			_, err := client.Conversation(t.Context(), api.ConversationRequest{
+				ConversationID:  srv.AddConversation(zaitest.TaskScript{}),
+				CustomVariables: api.ConversationOptions{IncludePDF: true, Pages: []api.PageExport{{Position: 1, Width: 595.28, Height: 841.89}}},
+			})
+			return err
+		}},
+		{"Upload", "", "/paas/v4/files 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Upload(t.Context(), "terms.xlsx", strings.NewReader("content"))
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			srv := zaitest.NewUnstartedServer()
+			defer srv.Close()
+			srv.URL = api.DefaultServer
+			v := newBranchValidator(t, srv.Transport(), test.schema)
+			v.t = t
+			undescribed := 0
+			if test.streams {
+				v.report = func(string, ...any) { undescribed++ }
+			}
+			client, err := api.New(srv.APIKey, api.WithHTTPClient(&http.Client{Transport: v}), api.WithMaxAttempts(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := test.call(client, srv); err != nil {
+				t.Error(err)
+			}
+			if v.seen[test.exchange] == 0 || test.streams != (undescribed > 0) {
+				t.Errorf("exchanges %v, %d of them are not described", v.seen, undescribed)
+			}
+		})
+	}
+}
+
+// TestStandInIsDescribed has the stand-in server answer plain requests to the other operations.
+// What it says by itself must match the description; what does not is listed with its source.
+func TestStandInIsDescribed(t *testing.T) {
+	t.Parallel()
+	const (
+		hello     = `"messages":[{"role":"user","content":[{"type":"text","text":"Hello"}]}]`
+		translate = `{"agent_id":"general_translation","custom_variables":{"target_lang":"fr"},` + hello + `}`
+		stream    = `{"agent_id":"general_translation","stream":true,` + hello + `}`
+		video     = `{"agent_id":"vidu_template_agent","request_id":"r-1","custom_variables":{"template":"bodyshake"},` +
+			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":"https://media.example.com/a.jpg"}]}]}`
+		slides = `{"agent_id":"slides_glm_agent",` + hello + `}`
+		deck   = `{"agent_id":"slides_glm_agent","conversation_id":"$","custom_variables":{"include_pdf":true,"pages":[{"position":1}]}}`
+
+		translationAnswer = "TranslationAgentResponse"
+		videoAnswer       = "SpecialEffectsVideosAgentResponse"
+		slidesAnswer      = "GlmSlideAgentResponse"
+	)
+	// The nested error, which is what the API sends where the flat one is described.
+	const nested = "recorded api.z.ai traffic, July 2026"
+	script := func(s zaitest.TaskScript) func(*zaitest.Server) {
+		return func(srv *zaitest.Server) { srv.EnqueueTasks(s) }
+	}
+	reply := func(r zaitest.Reply) func(*zaitest.Server) {
+		return func(srv *zaitest.Server) { srv.Enqueue(r) }
+	}
+	form := "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nagent\r\n" +
+		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"terms.xlsx\"\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n--b--\r\n"
+	for _, test := range []struct {
+		path, body, schema string
+		prepare            func(*zaitest.Server)
+		status             int
+		source             string // not empty: of an answer that the description does not have
+	}{
+		{"/v1/agents", translate, translationAnswer, nil, 200, ""},
+		{"/v1/agents", translate, translationAnswer, script(zaitest.TaskScript{Text: "Bonjour", FinishReason: "sensitive"}), 200, ""},
+		{"/v1/agents", translate, translationAnswer, script(zaitest.TaskScript{NoResult: true}), 200, ""},
+		{"/v1/agents", translate, translationAnswer, script(zaitest.TaskScript{Code: "1113", Message: "top up"}), 200, ""},
+		{"/v1/agents", translate, translationAnswer, reply(zaitest.Failed("1301", "no")), 200, ""},
+		{"/v1/agents", translate, translationAnswer, reply(zaitest.APIError(400, "1211", "content has to be an array")), 400, ""},
+		{"/v1/agents", translate, translationAnswer, reply(zaitest.RateLimited("1302", "1")), 429, ""},
+		{"/v1/agents", video, videoAnswer, nil, 200, ""},
+		{"/v1/agents", video, videoAnswer, script(zaitest.TaskScript{Inline: true}), 200, ""},
+		{"/v1/agents", video, videoAnswer, script(zaitest.TaskScript{Inline: true, Code: "1214", Message: "image_url is not acceptable"}), 200, ""},
+		{"/v1/agents", video, videoAnswer, reply(zaitest.Failed("1231", "request r-1 already exists")), 200, ""},
+		{"/v1/agents", slides, slidesAnswer, reply(zaitest.Failed("1113", "top up")), 200, ""},
+		{"/v1/agents", slides, slidesAnswer, script(zaitest.TaskScript{Shape: zaitest.ShapeEventsAsJSON}), 200, "recorded slide streams, May 2026: a deck comes as events only"},
+		{"/v1/agents", slides, slidesAnswer, nil, 200, "recorded slide streams, May 2026"},
+		{"/v1/agents", stream, translationAnswer, nil, 200, "docs.bigmodel.cn, guide to translation: a stream"},
+		{"/v1/agents", translate, translationAnswer, script(zaitest.TaskScript{Shape: zaitest.ShapeMessages}), 200, "docs.bigmodel.cn OpenAPI, July 2026"},
+		{"/v1/agents", translate, translationAnswer, script(zaitest.TaskScript{Shape: zaitest.ShapeMessagesContentObject}), 200, "example of the docs.z.ai agents page"},
+		{"/v1/agents", translate, translationAnswer, reply(zaitest.HTMLError(502)), 502, "nginx"},
+		{"/v1/agents/conversation", deck, "", nil, 200, ""},
+		{"/v1/agents/conversation", strings.Replace(deck, "$", "x", 1), "", nil, 200, ""}, // there is no such deck
+		{"/v1/agents/conversation", `{"agent_id":"slides_glm_agent","conversation_id":"$"}`, "", nil, 200, ""},
+		{"/v1/agents/conversation", deck, "", reply(zaitest.ServerError("1234")), 500, nested},
+		{"/paas/v4/files", form, "", nil, 200, ""},
+		{"/paas/v4/files", form, "", reply(zaitest.APIError(435, "435", "the file is over the size limit")), 435, nested},
+	} {
+		srv := zaitest.NewUnstartedServer()
+		srv.URL = api.DefaultServer
+		v := newBranchValidator(t, srv.Transport(), test.schema)
+		var found []string
+		v.report = func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+		if test.prepare != nil {
+			test.prepare(srv)
+		}
+		body := strings.Replace(test.body, "$", srv.AddConversation(zaitest.TaskScript{}), 1)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, api.DefaultServer+test.path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+srv.APIKey)
+		req.Header.Set("Content-Type", "application/json")
+		if test.path == "/paas/v4/files" {
+			req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+		}
+		resp, err := v.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != test.status {
+			t.Errorf("%s: HTTP status %d, not %d, %v: %s", body, resp.StatusCode, test.status, err, answer)
+		}
+		if (len(found) == 0) != (test.source == "") {
+			t.Errorf("%s answered with %s: source %q, %q", body, answer, test.source, found)
+		}
+		resp.Body.Close()
+		srv.Close()
 	}
 }
 

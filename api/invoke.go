@@ -1,0 +1,222 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Operation ids of the description.
+const (
+	opInvoke       = "invokeAgent"
+	opConversation = "getAgentConversation"
+)
+
+// Invoke sends a request to an agent (POST /v1/agents) and returns its answer. Where the agent
+// answers with a stream, as slides_glm_agent does though none was asked for, the stream is
+// read to its end and folded into one Result; WithIdleTimeout then takes the place of
+// WithTimeout, and WithMaxBody bounds its texts.
+//
+// An answer that says failed is a *TaskError, also inside HTTP 200. Any other failure is an
+// *Error; what is wrong with a request is said before it is sent (ErrInvalidRequest). An
+// answer of an abnormal FinishReason is incomplete and no error.
+//
+// Agents cost money, so a request is sent once. It is repeated only, within WithMaxAttempts, after
+// HTTP 429 with a code that proves that nothing was created (1302, 1303, 1305, 1312). An
+// *Error that matches ErrUnknownOutcome is an answer that was lost: its CallerRequestID is the
+// request_id that was sent, which Invoke makes up for agents that take one where the request
+// has none.
+func (c *ClientWithResponses) Invoke(ctx context.Context, request AgentRequest, editors ...RequestEditorFn) (*Result, error) {
+	result, stream, err := c.invoke(ctx, request, false, editors)
+	if stream == nil {
+		return result, err
+	}
+	all := Accumulator{MaxBody: stream.guard.maxBody}
+	for event, err := range stream.all {
+		if failed, ok := errors.AsType[*TaskError](err); ok {
+			_ = all.Add(failed.Result) // The error is what counts.
+			failed.Result = all.Result()
+		}
+		if err == nil {
+			if tooLarge := all.Add(event); tooLarge != nil {
+				err = stream.broken(tooLarge)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all.Result(), nil
+}
+
+// Submit is Invoke for an agent that makes a task, such as vidu_template_agent, and returns the
+// Task to keep and to wait for. An answer that is finished already or names no task is an
+// *Error that matches ErrNoTask and holds the Result.
+func (c *ClientWithResponses) Submit(ctx context.Context, request AgentRequest, editors ...RequestEditorFn) (Task, error) {
+	r, err := c.Invoke(ctx, request, editors...)
+	if err != nil {
+		return Task{}, err
+	}
+	if r.Status != StatusPending || r.AsyncID == "" {
+		return Task{}, &Error{Op: opInvoke, StatusCode: r.StatusCode, RequestID: r.RequestID, Attempts: 1, Result: r,
+			Err: fmt.Errorf("%w: the answer is %s, its async id %q", ErrNoTask, r.Status, line(r.AsyncID, 64))}
+	}
+	return r.Task(), nil
+}
+
+// invoke sends a request to an agent. Without an error the answer is a Result or a stream.
+func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, streaming bool, editors []RequestEditorFn) (*Result, *stream, error) {
+	g, err := c.guard(ctx, opInvoke, editors)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, agent, err := encode(request, streaming)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Compressed streams crawl, and with another Accept the server keeps their connection open.
+	editors = slices.Clip(append([]RequestEditorFn{header("Accept", "application/json"), header("Accept-Encoding", "identity")}, editors...))
+	var s *stream
+	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
+		x, traced := g.create(ctx, opInvoke, n)
+		params := &InvokeAgentParams{AcceptLanguageTag: &defaultLanguage[0]}
+		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...)
+		if s = x.streamOf(resp, agent); s != nil {
+			return nil, nil
+		}
+		return x.answer(resp, err)
+	})
+	if err != nil || s != nil {
+		return nil, s, err
+	}
+	r.AgentID = cmp.Or(r.AgentID, agent)
+	if err := r.Err(); err != nil {
+		return nil, nil, err
+	}
+	return r, nil, nil
+}
+
+// Conversation returns the files that were exported from a conversation with slides_glm_agent
+// (POST /v1/agents/conversation): Result.FileURLs and ImageURLs. A deck without exports yet is a
+// Result that holds none. An empty AgentID means slides_glm_agent.
+//
+// Conversation is a read and is repeated after transient failures, as Retrieve is, and
+// returns the same errors; an answer that says failed is a *TaskError.
+func (c *ClientWithResponses) Conversation(ctx context.Context, request ConversationRequest, editors ...RequestEditorFn) (*Result, error) {
+	g, err := c.guard(ctx, opConversation, editors)
+	if err != nil {
+		return nil, err
+	}
+	if request.ConversationID == "" {
+		return nil, invalid(opConversation, "the conversation id is empty")
+	}
+	request.AgentID = cmp.Or(request.AgentID, AgentSlidesGLM)
+	editors = append([]RequestEditorFn{replayable}, editors...)
+	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
+		start := time.Now()
+		params := &GetAgentConversationParams{AcceptLanguageTag: &defaultLanguage[0]}
+		resp, err := c.GetAgentConversation(ctx, params, request, editors...) //nolint:bodyclose // answer closes it.
+		r, e := g.answer(opConversation, resp, err)
+		g.log(ctx, opConversation, n, start, r, e)
+		return r, e
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.AgentID, r.ConversationID = cmp.Or(r.AgentID, request.AgentID), cmp.Or(r.ConversationID, request.ConversationID)
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// replayable lets net/http repeat a read on a new connection when the server has closed an idle
+// one. The nil entry is not sent.
+func replayable(_ context.Context, req *http.Request) error {
+	req.Header["Idempotency-Key"] = nil
+	return nil
+}
+
+func header(name, value string) RequestEditorFn {
+	return func(_ context.Context, req *http.Request) error {
+		req.Header.Set(name, value)
+		return nil
+	}
+}
+
+// exchange is one attempt at a create, for what its error must say: nothing tells a lost answer
+// from a request that was never sent but the connection itself.
+type exchange struct {
+	guard    *guard
+	ctx      context.Context //nolint:containedctx // of the call
+	op       string
+	attempt  int
+	start    time.Time
+	req      *http.Request // nil until it is sent
+	reported atomic.Bool   // the Doer reports to httptrace
+	written  atomic.Bool   // a part of the request, perhaps
+}
+
+// create begins the n-th attempt at a create. The context that it returns is to be used.
+func (g *guard) create(ctx context.Context, op string, n int) (*exchange, context.Context) {
+	x := &exchange{guard: g, ctx: ctx, op: op, attempt: n, start: time.Now()}
+	return x, httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:          func(string) { x.reported.Store(true) },
+		WroteHeaderField: func(string, []string) { x.written.Store(true) },
+	})
+}
+
+// once is the last editor of a create. A key that an editor of the caller set would let
+// net/http send the request twice.
+func (x *exchange) once(ctx context.Context, req *http.Request) error {
+	if err := ctx.Err(); err != nil {
+		return x.guard.cause(ctx, ctx, err, "")
+	}
+	if req.Header["Idempotency-Key"] != nil || req.Header["X-Idempotency-Key"] != nil {
+		req.GetBody = nil
+	}
+	x.req = req
+	return nil
+}
+
+// answer reads what the attempt gave.
+func (x *exchange) answer(resp *http.Response, err error) (*Result, *Error) {
+	r, e := x.guard.answer(x.op, resp, err)
+	if e != nil {
+		e = x.blame(e)
+	}
+	x.guard.log(x.ctx, x.op, x.attempt, x.start, r, e)
+	return r, e
+}
+
+// blame says of a failure whether the create may be repeated, whether its outcome is known,
+// and what the caller's id was.
+func (x *exchange) blame(e *Error) *Error {
+	e.again = e.StatusCode == http.StatusTooManyRequests && slices.Contains(nothingCreated, e.Code)
+	if x.req == nil { // It was refused by an editor.
+		return e
+	}
+	if o, err := bodyObject(x.req); err == nil {
+		e.CallerRequestID = asString(o["request_id"])
+	}
+	unsent := e.StatusCode == 0 && (errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
+	class, _ := classify(e.StatusCode, e.Code, e.Message, e.flat)
+	switch {
+	case unsent || class != nil && class != ErrServer: //nolint:errorlint // The class is the sentinel itself.
+	case e.Err == nil:
+		e.Err = ErrUnknownOutcome
+	default:
+		e.Err = fmt.Errorf("%w: %w", ErrUnknownOutcome, e.Err)
+	}
+	return e
+}
+
+// nothingCreated are the codes with which HTTP 429 refuses a create before it has begun.
+var nothingCreated = []ErrorCode{CodeConcurrencyLimit, CodeFrequencyLimit, CodePlatformBusy, CodeModelBusy}
