@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -110,7 +111,7 @@ func WithTimeout(d time.Duration) ClientOption {
 // and of what Invoke folds a stream into. The default is 16 MiB. More is an error that
 // matches ErrBodyTooLarge.
 func WithMaxBody(n int64) ClientOption {
-	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = n })
+	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = min(n, math.MaxInt64>>1) }) // There is arithmetic to come.
 }
 
 // WithMaxAttempts bounds the requests that one read makes, the first included. The

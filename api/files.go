@@ -230,7 +230,7 @@ func (f *fetch) get(address string) (*http.Response, *Error) {
 			return nil, f.failed(doErr, true)
 		case resp == nil || resp.Body == nil:
 			return nil, f.failed(errNoAnswer, false)
-		case resp.Request != nil && f.check(resp.Request.URL) != nil:
+		case resp.Request != nil && (resp.Request.URL == nil || f.check(resp.Request.URL) != nil):
 			return nil, f.failed(errors.Join(errors.New("the HTTP client followed a redirect to a bad address"), resp.Body.Close()), false)
 		}
 		location := resp.Header.Get("Location")

@@ -37,7 +37,7 @@ type guard struct {
 // wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
 // refused without changing the original.
 func (g *guard) wrap(next HttpRequestDoer) error {
-	if v := reflect.ValueOf(next); next == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+	if v := reflect.ValueOf(next); next == nil || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
 		return errors.New("the HTTP client is nil")
 	}
 	if client, ok := next.(*http.Client); ok {
@@ -67,6 +67,8 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	if !sameOrigin(req.URL, g.origin) {
 		return nil, invalid("", "a request editor changed the origin from %s", g.origin.Host)
+	} else if req.Header == nil {
+		return nil, invalid("", "a request editor took the header away")
 	}
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = g.userAgent
@@ -270,7 +272,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func sameOrigin(a, b *url.URL) bool {
-	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Host, b.Host)
+	return a != nil && strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Host, b.Host)
 }
 
 // mask replaces the key in s by as many stars.

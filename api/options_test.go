@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -125,6 +126,7 @@ func TestNewRefusesBadOptions(t *testing.T) {
 		"editor is nil":          api.WithRequestEditorFn(nil),
 		"HTTP client is nil":     api.WithHTTPClient(nil),
 		"the HTTP client is nil": api.WithHTTPClient((*http.Client)(nil)),
+		"client is nil":          api.WithHTTPClient(retrieveDoerFunc(nil)),
 		"WithTimeout":            api.WithTimeout(0),
 		"WithIdleTimeout":        api.WithIdleTimeout(-time.Second),
 		"WithMaxBody":            api.WithMaxBody(0),
@@ -139,8 +141,32 @@ func TestNewRefusesBadOptions(t *testing.T) {
 	if _, err := api.NewClientWithResponses(api.DefaultServer, api.WithTimeout(time.Second)); err == nil || !strings.Contains(err.Error(), "needs New") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := api.New("id.secret", api.WithLogger(nil), api.WithMaxBody(math.MaxInt64)); err != nil {
-		t.Errorf("got %v", err)
+}
+
+// TestTheLargestValues: whoever wants no bound can say so.
+func TestTheLargestValues(t *testing.T) {
+	t.Parallel()
+	srv := zaitest.NewServer()
+	t.Cleanup(srv.Close)
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL), api.WithLogger(nil), api.WithTimeout(math.MaxInt64),
+		api.WithIdleTimeout(math.MaxInt64), api.WithMaxBody(math.MaxInt64), api.WithMaxAttempts(math.MaxInt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})}
+	srv.Enqueue(zaitest.CutBody(3))
+	result, err := client.Retrieve(t.Context(), task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := client.RetrieveAgentResultWithResponse(t.Context(), nil, task); err != nil || raw.JSON200 == nil {
+		t.Errorf("%v, %v", raw, err)
+	}
+	if _, err := client.Download(t.Context(), result.VideoURLs()[0], io.Discard, api.MaxBytes(math.MaxInt64)); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Wait(t.Context(), task, api.Every(math.MaxInt64), api.MaxWait(math.MaxInt64), api.MaxFailures(math.MaxInt)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -239,7 +265,18 @@ func TestRetrieveRefusesBeforeSending(t *testing.T) {
 	optionsRefused(t, retrieve(client, ctx, noID, api.AcceptLanguage("zh")), "async id is empty")
 	optionsRefused(t, retrieve(client, ctx, noID, api.BodyFields(nil)), "async id is empty")
 	optionsRefused(t, retrieve(client, ctx, noID, api.BodyFields(map[string]any{"custom_variables": nil})), "async id is empty")
+	optionsRefused(t, retrieve(client, ctx, noID, api.BodyFields(map[string]any{"async_id": ""})), "async id is empty")
+	optionsRefused(t, retrieve(client, ctx, api.Task{AgentID: "a", AsyncID: "b\xff"}), "not UTF-8")
+	optionsRefused(t, retrieve(client, ctx, api.Task{AgentID: "a\xff", AsyncID: "b"}), "not UTF-8")
 	optionsRefused(t, retrieve(client, nil, retrieveTask), "context is nil")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, func(_ context.Context, req *http.Request) error {
+		req.URL = nil
+		return nil
+	}), "changed the origin")
+	optionsRefused(t, retrieve(client, ctx, retrieveTask, func(_ context.Context, req *http.Request) error {
+		req.Header = nil
+		return nil
+	}), "header")
 	optionsRefused(t, retrieve(client, ctx, retrieveTask, nil), "editor is nil")
 	optionsRefused(t, retrieve(client, ctx, retrieveTask, api.AcceptLanguage("")), "empty")
 	optionsRefused(t, retrieve(client, ctx, retrieveTask, api.AcceptLanguage("de\r\nX-Evil: 1")), "control")
@@ -323,6 +360,19 @@ func TestADoerThatGivesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := client.Retrieve(t.Context(), retrieveTask); err == nil || !strings.Contains(err.Error(), "no answer") {
+			t.Errorf("got %v", err)
+		}
+	}
+	client, err := api.New("id.secret", api.WithHTTPClient(retrieveDoerFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: &http.Request{}}, nil
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Retrieve(t.Context(), retrieveTask)
+	_, err2 := client.Download(t.Context(), "https://example.com/a.mp4", io.Discard)
+	for _, err := range []error{err, err2} {
+		if err == nil || !strings.Contains(err.Error(), "followed a redirect") {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Retrieve asks once for the state of an agent task (POST /v1/agents/async-result).
@@ -38,6 +39,8 @@ const opRetrieve = "retrieveAgentResult"
 func (c *ClientWithResponses) poll(ctx context.Context, g *guard, n int, task Task, editors []RequestEditorFn) (*Result, *Error) {
 	if task.AgentID == "" {
 		return nil, invalid(opRetrieve, "the agent id is empty")
+	} else if !utf8.ValidString(string(task.AgentID)) || !utf8.ValidString(task.AsyncID) {
+		return nil, invalid(opRetrieve, "an id is not UTF-8, and JSON cannot carry it unchanged")
 	}
 	if task.AsyncID == "" {
 		editors = append(slices.Clip(editors), identified)
@@ -63,7 +66,7 @@ func identified(_ context.Context, req *http.Request) error {
 		return invalid("", "%w", err)
 	}
 	for name := range body {
-		if name != "agent_id" && has(body, name) {
+		if name != "agent_id" && has(body, name) && string(body[name]) != `""` {
 			return nil
 		}
 	}
