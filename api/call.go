@@ -128,9 +128,13 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
+	if r.Error != nil { // JSON may have escaped what the body was searched for.
+		r.Error.Message = mask(r.Error.Message, key)
+	}
 	if v == answered || v == noStatus && (op == opConversation || op == opUpload) {
 		return r, nil
 	}
+	excerpt := []byte(redact(string(data[:min(len(data), maxExcerpt)])))
 	e := &Error{
 		Op:         op,
 		StatusCode: resp.StatusCode,
@@ -138,12 +142,12 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		RetryAfter: r.RetryAfter,
 		Attempts:   1,
 		Header:     redactHeader(resp.Header),
-		Body:       []byte(redact(string(data[:min(len(data), maxExcerpt)]))),
+		Body:       excerpt[:min(len(excerpt), maxExcerpt)], // A mark may be longer than what it stands for.
 		Err:        err,
 	}
 	switch {
 	case r.Error != nil:
-		e.Code, e.Message, e.flat = r.Error.Code, mask(redact(r.Error.Message), key), r.Error.Flat
+		e.Code, e.Message, e.flat = r.Error.Code, redact(r.Error.Message), r.Error.Flat
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		e.Message = "redirects are not followed"
 	case v == refused:

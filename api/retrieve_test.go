@@ -435,6 +435,40 @@ func TestRetrieveMasksTheKey(t *testing.T) {
 	}
 }
 
+// TestRetrieveMasksAnEscapedKey: an answer whose JSON escapes a letter of the key does not hold it
+// until it is read, and what is read is masked.
+func TestRetrieveMasksAnEscapedKey(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{`{"status":"failed","error":{"message":"%s\u00%x"}}`, `{"error":{"code":"1004","message":"%s\u00%x"}}`} {
+		client := retrieveServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, format, retrieveKey[:len(retrieveKey)-1], retrieveKey[len(retrieveKey)-1])
+		})
+		r, err := client.Retrieve(t.Context(), retrieveTask)
+		if err == nil {
+			err = r.Err()
+			retrieveHoldsNo(t, retrieveKey, r, r.Error)
+		}
+		if err == nil || !strings.Contains(err.Error(), "***") {
+			t.Errorf("got %v", err)
+		}
+		retrieveHoldsNo(t, retrieveKey, err)
+	}
+}
+
+// TestRetrieveBoundsTheExcerpt: the marks for queries that were taken out do not make it longer.
+func TestRetrieveBoundsTheExcerpt(t *testing.T) {
+	t.Parallel()
+	client := retrieveServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, strings.Repeat("/?q ", 2000))
+	})
+	_, err := client.Retrieve(t.Context(), retrieveTask)
+	var e *api.Error
+	if !errors.As(err, &e) || len(e.Body) != 4<<10 || !strings.HasPrefix(string(e.Body), "/?… /?… ") {
+		t.Errorf("%v with %d bytes", err, len(e.Body))
+	}
+}
+
 type retrieveDoerFunc func(*http.Request) (*http.Response, error)
 
 func (f retrieveDoerFunc) Do(req *http.Request) (*http.Response, error) { return f(req) }
