@@ -405,6 +405,14 @@ func TestDownloadAddress(t *testing.T) {
 		{"https:files.example.com/video.mp4", nowhere},
 		{"https:///video.mp4", nowhere},
 		{"https://:443/video.mp4", nowhere}, // Dialled, this is loopback.
+		{"https://127.1/video.mp4", nowhere},
+		{"https://2130706433/video.mp4", nowhere},
+		{"https://0x7f000001/video.mp4", nowhere},
+		{"https://0x7f.0.0.1./video.mp4", nowhere},
+		{"https://017700000001:8443/video.mp4", nowhere},
+		{"https://0/video.mp4", nowhere},
+		{"https://1.example.com/video.mp4", downloadPublic + downloadLocal},
+		{"https://files.example.com:443/127.1", downloadPublic + downloadLocal},
 		{"http://:80/video.mp4", nowhere},
 		{"https://./video.mp4", nowhere},
 		{"https://user@files.example.com/video.mp4", nowhere},
@@ -418,7 +426,7 @@ func TestDownloadAddress(t *testing.T) {
 		{"", nowhere},
 	}
 	for _, host := range []string{
-		"localhost", "LocalHost", "localhost.", "127.0.0.1", "127.1.2.3", "127.0.0.1.", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f01:203]",
+		"localhost", "LocalHost", "localhost.", "files.LocalHost", "127.0.0.1", "127.1.2.3", "127.0.0.1.", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f01:203]",
 		"[::1%25lo]", "0.0.0.0", "[::]", "[::ffff:0.0.0.0]",
 	} {
 		for _, format := range []string{"https://%s/video.mp4", "http://%s/video.mp4", "https://%s:8443/video.mp4", "http://%s:8080/video.mp4"} {
@@ -495,6 +503,7 @@ func TestDownloadRedirect(t *testing.T) {
 		{name: "to loopback, IPv6", hops: []string{"https://[::1]/v"}, err: bad},
 		{name: "to loopback, IPv4 in IPv6", hops: []string{"https://[::ffff:127.0.0.1]/v"}, err: bad},
 		{name: "to loopback, same scheme", hops: []string{"//localhost/v"}, err: bad},
+		{name: "to loopback, in short", hops: []string{"https://127.1/v"}, err: bad},
 		{name: "to no host", hops: []string{"https://:443/v"}, err: bad},
 		{name: "to user info", hops: []string{"https://user:passw0rd@cdn.example.com/v"}, err: bad},
 		{name: "to another scheme", hops: []string{"ftp://cdn.example.com/v"}, err: bad},

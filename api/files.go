@@ -24,8 +24,9 @@ const (
 	opDownload         = "download"
 )
 
-// WithIdleTimeout bounds the time between two reads of a file. The default is 2 minutes.
-// Until the header has come, WithTimeout holds.
+// WithIdleTimeout bounds the time between two reads of a stream or of a file, and for an
+// upload the time that each piece takes. The default is 2 minutes. WithTimeout holds until the
+// header of a stream or a file has come, and for the answer to an upload.
 func WithIdleTimeout(d time.Duration) ClientOption {
 	return withGuard("WithIdleTimeout", d > 0, func(g *guard) { g.idleTimeout = d })
 }
@@ -250,7 +251,8 @@ func (f *fetch) get(address string) (*http.Response, *Error) {
 func (f *fetch) check(u *url.URL) error {
 	host := strings.TrimSuffix(u.Hostname(), ".")
 	addr, _ := netip.ParseAddr(host)
-	local := isLoopback(host) || addr.Unmap().IsUnspecified()
+	label := host[strings.LastIndexByte(host, '.')+1:]
+	local := isLoopback(host) || strings.EqualFold(label, "localhost") || addr.Unmap().IsUnspecified()
 	switch {
 	case host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("not an absolute https URL")
@@ -260,6 +262,8 @@ func (f *fetch) check(u *url.URL) error {
 		return errors.New("loopback is only for clients whose base URL is on loopback")
 	case u.Scheme == "http" && !local:
 		return errors.New("http is for loopback only")
+	case !addr.IsValid() && strings.IndexAny(label, "0123456789") == 0: // Some resolvers read 127.1 and 0x7f000001 as addresses.
+		return errors.New("its host is neither a name nor an address in the usual form")
 	default:
 		return nil
 	}
