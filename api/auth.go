@@ -18,7 +18,8 @@ func BearerAuth(apiKey string) RequestEditorFn {
 
 // BearerAuthFunc asks source for the key of each request, so that keys can rotate and
 // short-lived tokens can be used. Source is called once for each attempt, with the context
-// of the call, possibly from several goroutines. Its error ends the call.
+// of the call, possibly from several goroutines. Its error ends the call; in a wait it is a
+// poll that failed for a passing reason.
 func BearerAuthFunc(source func(context.Context) (string, error)) RequestEditorFn {
 	return func(ctx context.Context, req *http.Request) error {
 		if source == nil {

@@ -100,9 +100,9 @@ func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 	return New(key, opts...)
 }
 
-// WithTimeout bounds one attempt, from the first byte sent to the last byte of the body
-// read; of a stream or a file, to the header. The default is 60 s. The context bounds the
-// whole call, all attempts included.
+// WithTimeout bounds one attempt, from connecting to the last byte of the body read; of a
+// stream or a file, to the header. The default is 60 s. The context bounds the whole call,
+// all attempts included.
 func WithTimeout(d time.Duration) ClientOption {
 	return withGuard("WithTimeout", d > 0, func(g *guard) { g.timeout = d })
 }

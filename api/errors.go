@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// The classes of failures, for errors.Is. They match *Error and *TaskError alike. The
-// business code decides, and the HTTP status where the code is unknown or missing.
+// What a failure is, for errors.Is. The classes, up to ErrServer, match *Error and *TaskError
+// alike: the business code decides, and the HTTP status where the code is unknown or missing.
+// The others say what was wrong with an answer, and match *Error.
 var (
 	ErrAuthentication = errors.New("authentication failed")          // the key or token is missing, wrong or stale
 	ErrAccount        = errors.New("account not usable")             // the account is inactive, locked or unknown
@@ -116,7 +117,7 @@ func classify(status int, code ErrorCode, message string, flat bool) (class erro
 
 // Error is a call that did not give an answer: refused before it was sent, lost on the
 // way, refused by the server, or answered by something that is not an answer. No field
-// holds the API key, nor the query of a URL.
+// holds the API key, and none but Result the query of a URL.
 type Error struct {
 	// Op is the operation id of the description, such as retrieveAgentResult.
 	Op string

@@ -13,9 +13,10 @@ import (
 //
 // A Result with Status pending, success or failed is an answer and comes without an
 // error, also when the task failed: Result.Err tells. A word that nobody knows counts as
-// pending. An error is always an *Error and matches one of the classes of this package, or
-// none where the server gave no known reason; ErrMalformed means that an HTTP status came,
-// but no answer that says how the task stands.
+// pending. An error is always an *Error. It matches a class of this package where the server
+// gave a known reason, ErrInvalidRequest where nothing was sent, and what the connection or
+// the context failed with where no answer came; ErrMalformed means that an HTTP status
+// came, but no answer that says how the task stands.
 //
 // Retrieve is a read and is repeated after transient failures: see WithMaxAttempts. The
 // task must name an agent and an async id; an agent that has no async ids takes what

@@ -39,7 +39,7 @@ const defaultMaxFailures = 10
 //
 // A poll follows the answer before it after a 25th of the time waited so far, but at least
 // 4.7 s, which is what tasks of a minute can afford, and at most 12 s, so that no result
-// is later than that. The third poll comes 1 s later, for then it finds the tasks of 10 s. What
+// is much later than that. The third poll comes 1 s later, for then it finds the tasks of 10 s. What
 // that costs is longer tasks, which are late by 1 % of their duration, for two thirds of the polls.
 // All pauses are spread evenly by 6 % to both sides, so that tasks started together are not polled
 // together. Every and Expect change the schedule. A Retry-After of the server is the least
@@ -84,7 +84,7 @@ func (c *ClientWithResponses) Watch(ctx context.Context, task Task, opts ...Wait
 type WaitOption func(*waiter) error
 
 // Every polls at a fixed spacing, from an answer to the next poll, without jitter. After
-// failed polls the spacing may be longer, up to 9 s.
+// failed polls the spacing may be longer, up to 9 s, and a Retry-After still counts.
 func Every(d time.Duration) WaitOption {
 	return option(opRetrieve, "Every", d > 0, func(w *waiter) { w.every = d })
 }
