@@ -44,6 +44,9 @@ func (a *Accumulator) Add(event *Result) error {
 	for _, p := range event.parts() {
 		size += int64(len(p.Text) + len(p.Object) + len(p.VideoURL) + len(p.FileURL) + len(p.ImageURL) + len(p.URL))
 	}
+	for i := range event.VideoResult {
+		size += int64(len(event.VideoResult[i].URL) + len(event.VideoResult[i].CoverImageURL))
+	}
 	if limit := cmp.Or(a.MaxBody, defaultMaxBody); size > limit {
 		return fmt.Errorf("%w of %d bytes: the texts of a stream", ErrBodyTooLarge, limit)
 	}
@@ -85,7 +88,7 @@ func (a *Accumulator) part(role Role, phase Phase, p Part) {
 	case plain && len(a.text) > 0 && a.messages[len(a.messages)-1].Phase == phase:
 		a.text = append(a.text, p.Text...)
 		return
-	case bare && p.Text == "" && a.goesOn(p.Object):
+	case bare && p.Text == "" && (p.Object == nil || a.goesOn(p.Object)):
 		return
 	}
 	a.flush(a.messages)
@@ -99,7 +102,10 @@ func (a *Accumulator) part(role Role, phase Phase, p Part) {
 // flush writes the pending text into the last message.
 func (a *Accumulator) flush(messages []Message) {
 	if len(a.text) > 0 {
-		messages[len(messages)-1].Content = []Part{{Type: PartText, Text: string(a.text)}}
+		last := &messages[len(messages)-1]
+		p := last.Content[0]
+		p.Text = string(a.text)
+		last.Content = []Part{p}
 	}
 }
 

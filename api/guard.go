@@ -155,24 +155,30 @@ type body struct {
 	stream          bool        // the limit of time holds for each read, not for all of it
 }
 
-// peek returns as much of the beginning as tells an event stream from anything else, after
-// the number of bytes to pass over.
-func (b *body) peek() (blank int, begin []byte) {
+// isStream reports whether the body is an event stream, from as much of its beginning as tells. It
+// then takes the bounds of the whole off: WithIdleTimeout holds for each read, and the reader
+// of the stream bounds each event.
+func (b *body) isStream(contentType string) bool {
+	const endless = math.MaxInt64 - 1
+	if isEventStream(contentType, nil) { // Its headers came, and its first event takes its time.
+		b.timer.Reset(b.guard.idleTimeout)
+	}
+	b.left = endless
 	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
 	for n := 1; ; n++ {
 		peeked, err := b.small.Peek(n) // Read gives the error again.
-		begin = bytes.TrimLeft(peeked, blanks)
-		if err != nil || len(begin) >= len("event:") || len(begin) > 0 && begin[0] < utf8.RuneSelf && strings.IndexByte("dei", begin[0]) < 0 {
-			return len(peeked) - len(begin), begin
+		begin := bytes.TrimLeft(peeked, blanks)
+		if err == nil && len(begin) < len("event:") && (len(begin) == 0 || begin[0] >= utf8.RuneSelf || strings.IndexByte("dei", begin[0]) >= 0) {
+			continue
 		}
+		if b.stream = isEventStream(contentType, begin); b.stream {
+			b.timer.Stop()
+			_, _ = b.small.Discard(len(peeked) - len(begin))
+		} else if b.left -= endless - b.guard.maxBody; b.left < 0 {
+			b.small.Reset(readerFunc(b.bounded)) // It is too large already, which bounded says.
+		}
+		return b.stream
 	}
-}
-
-// endless takes the bounds of the whole off the body of a stream: WithIdleTimeout holds for each
-// read, and its reader bounds each event.
-func (b *body) endless() {
-	b.timer.Stop()
-	b.stream, b.left = true, math.MaxInt64-1
 }
 
 // Read reads at most the bound, and masks the key.
@@ -224,7 +230,7 @@ func (b *body) masked(p []byte) (int, error) {
 
 // bounded reads at most the bound. One byte more decides whether the body ends there.
 func (b *body) bounded(p []byte) (int, error) {
-	if b.left >= 0 && int64(len(p)) > b.left+1 {
+	if b.left >= 0 && int64(len(p))-1 > b.left {
 		p = p[:b.left+1]
 	}
 	n, err := 0, error(nil)

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -69,15 +70,9 @@ func (x *exchange) streamOf(resp *http.Response, agent AgentID) *stream {
 		return nil
 	}
 	b, ok := resp.Body.(*body)
-	if !ok {
+	if !ok || !b.isStream(resp.Header.Get("Content-Type")) {
 		return nil
 	}
-	blank, begin := b.peek()
-	if !isEventStream(resp.Header.Get("Content-Type"), begin) {
-		return nil
-	}
-	_, _ = b.small.Discard(blank)
-	b.endless()
 	return &stream{exchange: x, agent: agent, resp: resp, body: b, events: eventReader{r: bufio.NewReaderSize(b, 32<<10), max: x.guard.maxBody}}
 }
 
@@ -102,6 +97,7 @@ func (s *stream) all(yield func(*Result, error) bool) {
 		if !yield(r, nil) || done {
 			return
 		}
+		r = nil // It is the caller's now, and need not be kept while the next one is read.
 	}
 }
 
@@ -143,11 +139,11 @@ func (s *stream) finish(r *Result, skipped int, done bool) *Result {
 	last.ConversationID = cmp.Or(r.ConversationID, last.ConversationID)
 	r.Skipped, r.StatusCode, r.RequestID, r.ConversationID = skipped, s.resp.StatusCode, s.requestID(), last.ConversationID
 	r.AgentID = cmp.Or(r.AgentID, s.agent)
-	reason := r.FinishReason()
+	ends := func(c Choice) bool { return c.FinishReason != "" && c.FinishReason != FinishToolCalls }
 	switch {
 	case r.Error != nil:
 		r.Status = StatusFailed
-	case done, reason != "" && reason != FinishToolCalls:
+	case done, slices.ContainsFunc(r.Choices, ends):
 		r.Status = StatusSuccess
 	default:
 		r.Status = StatusPending
@@ -261,33 +257,43 @@ func (e *eventReader) next() ([]byte, error) {
 	}
 }
 
-// line reads a line of at most limit bytes, without its end.
-func (e *eventReader) line(limit int64) (line []byte, err error) {
-	for {
-		if _, err := e.r.Peek(1); err != nil {
-			return line, err
-		}
+// line reads a line of at most limit bytes, without its end. A long one is gathered in pieces, which
+// leaves less garbage than a slice that grows.
+func (e *eventReader) line(limit int64) ([]byte, error) {
+	var pieces [][]byte
+	for scanned := 0; ; {
+		_, err := e.r.Peek(scanned + 1)
 		chunk, _ := e.r.Peek(e.r.Buffered())
-		if e.afterCR && chunk[0] == '\n' {
-			e.afterCR = false
-			_, _ = e.r.Discard(1)
-			continue
+		if e.afterCR && len(chunk) > 0 {
+			if e.afterCR = false; chunk[0] == '\n' {
+				_, _ = e.r.Discard(1)
+				continue
+			}
 		}
-		end := bytes.IndexAny(chunk, "\r\n")
+		end := bytes.IndexAny(chunk[scanned:], "\r\n")
 		found := end >= 0
-		if !found {
+		if end += scanned; !found {
 			end = len(chunk)
 		}
-		if int64(len(line)+end) > limit {
+		switch {
+		case int64(end) > limit:
 			return nil, fmt.Errorf("%w: an event of more than %d bytes", ErrBodyTooLarge, e.max)
-		}
-		line = append(line, chunk[:end]...)
-		if e.afterCR = found && chunk[end] == '\r'; found {
-			end++
-		}
-		_, _ = e.r.Discard(end)
-		if found {
+		case found:
+			e.afterCR = chunk[end] == '\r'
+			line := bytes.Join(append(pieces, chunk[:end]), nil)
+			_, _ = e.r.Discard(end + 1)
 			return line, nil
+		case err == nil:
+			scanned = end
+		case errors.Is(err, bufio.ErrBufferFull):
+			pieces = append(pieces, bytes.Clone(chunk))
+			limit -= int64(end)
+			_, _ = e.r.Discard(end)
+			scanned = 0
+		default:
+			line := bytes.Join(append(pieces, chunk), nil)
+			_, _ = e.r.Discard(end)
+			return line, err
 		}
 	}
 }
