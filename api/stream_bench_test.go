@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // benchChunk is what a caller would write by hand for the events of a stream, of one shape.
@@ -47,22 +46,29 @@ var benchShapes = map[string][2]string{
 	},
 }
 
-// BenchmarkStream compares Stream with a loop over bufio and encoding/json that is written by hand:
-// the same events, from memory, in one run. The ratio is that of their speeds.
-func BenchmarkStream(b *testing.B) {
-	const total = 16 << 20
+// BenchmarkStreamCall compares Stream with a loop over bufio and encoding/json that is written by
+// hand: the same events, from memory, by the length of their texts.
+func BenchmarkStreamCall(b *testing.B) {
+	const total = 2 << 20
 	for _, shape := range []string{"published", "recorded"} {
-		for _, text := range []int{10, 1 << 10, 64 << 10, 1 << 20, 8<<20 - 300} {
-			b.Run(fmt.Sprintf("%s/%d", shape, text), func(b *testing.B) {
-				event := streamRepeat{before: benchShapes[shape][0], piece: streamPiece, after: benchShapes[shape][1], length: text}
-				event.times = max(total/event.size(), 1)
-				size, times := event.size()*event.times, event.times
-				body := func() io.Reader {
-					events := event
-					return io.MultiReader(&events, strings.NewReader("data: [DONE]\n\n"))
-				}
-				client := streamOver(b, body)
-				streamed := func() (n int, err error) {
+		for _, text := range []int{10, 1 << 10, 64 << 10, 1 << 20, 8 << 20} {
+			event := streamRepeat{before: benchShapes[shape][0], piece: streamPiece, after: benchShapes[shape][1], length: text}
+			event.times = max(total/event.size(), 1)
+			want := text * event.times
+			body := func() io.Reader {
+				events := event
+				return io.MultiReader(&events, strings.NewReader("data: [DONE]\n\n"))
+			}
+			client := streamOver(b, body)
+			doer := &http.Client{Transport: verbTransport(func(req *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(body()), ContentLength: -1, Request: req}, nil
+			})}
+			for _, way := range []struct {
+				name string
+				read func() (int, error)
+			}{
+				{"plain", func() (int, error) { return benchByHand(b.Context(), doer) }},
+				{"zai", func() (n int, err error) {
 					for event, err := range client.Stream(b.Context(), streamTranslation) {
 						if err != nil {
 							return n, err
@@ -70,26 +76,18 @@ func BenchmarkStream(b *testing.B) {
 						n += len(event.Text())
 					}
 					return n, nil
-				}
-				doer := &http.Client{Transport: verbTransport(func(req *http.Request) (*http.Response, error) {
-					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(body()), ContentLength: -1, Request: req}, nil
-				})}
-				timed := func(read func() (int, error)) time.Duration {
-					start := time.Now()
-					if n, err := read(); n != text*times || err != nil {
-						b.Fatal(n, err)
+				}},
+			} {
+				b.Run(fmt.Sprintf("%s/%dB/%s", shape, text, way.name), func(b *testing.B) {
+					b.SetBytes(int64(event.size() * event.times))
+					b.ReportAllocs()
+					for b.Loop() {
+						if n, err := way.read(); n != want || err != nil {
+							b.Fatal(n, err)
+						}
 					}
-					return time.Since(start)
-				}
-				plain, own := time.Hour, time.Hour
-				for b.Loop() { // In turns, and by the fastest of each, so that what else the machine does counts little.
-					plain = min(plain, timed(func() (int, error) { return benchByHand(b.Context(), doer) }))
-					own = min(own, timed(streamed))
-				}
-				b.ReportMetric(plain.Seconds()/own.Seconds(), "ratio")
-				b.ReportMetric(float64(size)/1e6/plain.Seconds(), "by-hand-MB/s")
-				b.ReportMetric(float64(size)/1e6/own.Seconds(), "Stream-MB/s")
-			})
+				})
+			}
 		}
 	}
 }

@@ -959,9 +959,10 @@ func (r *streamRepeat) Read(p []byte) (n int, err error) {
 
 var streamPiece = strings.Repeat("To be, or not to be. ", 1000)
 
-func streamEvents(size, times int) *streamRepeat {
-	const before, after = `data: {"id":"1","choices":[{"index":0,"message":[{"role":"assistant","content":[{"type":"text","text":"`, `"}]}]}]}` + "\n\n"
-	return &streamRepeat{before: before, piece: streamPiece, after: after, length: size - len(before) - len(after), times: times}
+// streamEvents is an event of size bytes, of a shape of benchShapes.
+func streamEvents(shape string, size int) *streamRepeat {
+	before, after := benchShapes[shape][0], benchShapes[shape][1]
+	return &streamRepeat{before: before, piece: streamPiece, after: after, length: size - len(before) - len(after), times: 1}
 }
 
 // TestStreamMemory: what a stream takes is a small multiple of its largest event, and does not
@@ -973,16 +974,18 @@ func TestStreamMemory(t *testing.T) { //nolint:paralleltest // See above.
 		total = 30 << 20 // The race detector takes its time, ten times over.
 	}
 	for name, parts := range map[string][]int{ // the sizes that take turns
-		"one event of 8 MiB": {large}, "large ones": {large}, "of all sizes": {large, 1 << 20, 64 << 10, 300},
+		"published, one event of 8 MiB": {large}, "published, large ones": {large}, "recorded, of all sizes": {large, 1 << 20, 64 << 10, 300},
 	} {
+		shape, _, _ := strings.Cut(name, ",")
+		single := strings.HasSuffix(name, "8 MiB")
 		body := func() io.Reader {
 			var all []io.Reader
 			for n := 0; n < total; {
 				for _, size := range parts {
-					all = append(all, streamEvents(size, 1))
+					all = append(all, streamEvents(shape, size))
 					n += size
 				}
-				if name == "one event of 8 MiB" {
+				if single {
 					break
 				}
 			}
