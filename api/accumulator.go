@@ -177,8 +177,8 @@ func unescaped(o object) json.RawMessage {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if e.Encode(o) != nil {
-		return nil // The fields were read from JSON, so this cannot be.
+	if e.Encode(o) != nil { //nolint:errchkjson // The fields were read from JSON, so this cannot be.
+		return nil
 	}
 	return bytes.TrimSpace(b.Bytes())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -180,7 +181,7 @@ func TestAccumulatorTexts(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if r.Raw != nil || r.Status != api.StatusSuccess || r.AgentID != api.AgentSlidesGLM || r.StatusCode != 200 || len(r.Choices) != 1 {
+	if r.Raw != nil || r.Status != api.StatusSuccess || r.AgentID != api.AgentSlidesGLM || r.StatusCode != http.StatusOK || len(r.Choices) != 1 {
 		t.Errorf("got %+v", r)
 	}
 }

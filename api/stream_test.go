@@ -479,10 +479,8 @@ func TestStreamShapes(t *testing.T) {
 					if want == nil {
 						want = r
 					}
-					if corrupt := 0; shape == zaitest.ShapeCorruptEvent {
-						if corrupt = 1; r.Skipped != corrupt {
-							t.Errorf("%s: %d skipped", shape, r.Skipped)
-						}
+					if (r.Skipped == 1) != (shape == zaitest.ShapeCorruptEvent) {
+						t.Errorf("%s: %d skipped", shape, r.Skipped)
 					}
 					if r.Status != api.StatusSuccess || r.Text() != want.Text() || r.Text() == "" || r.Thinking() != want.Thinking() || r.FinishReason() != "stop" ||
 						*r.Usage != *want.Usage || !gocmp.Equal(r.ToolCalls(), want.ToolCalls()) {
@@ -766,7 +764,7 @@ func TestStreamTime(t *testing.T) {
 // stream, to the byte, and not for a whole stream.
 func TestStreamMaxBody(t *testing.T) {
 	t.Parallel()
-	const max = 500
+	const bound = 500
 	event := func(n int) string { // n bytes of data
 		const bare = `{"conversation_id":"c-1","choices":[{"messages":[{"content":""}]}]}`
 		return strings.Replace(bare, `""`, `"`+strings.Repeat("a", n-len(bare))+`"`, 1)
@@ -788,13 +786,13 @@ func TestStreamMaxBody(t *testing.T) {
 		"a comment":                {decodeEvents(event(200)) + ": " + text(600) + "\n\n", 1, api.ErrBodyTooLarge, api.ErrBodyTooLarge},
 		"many comments":            {strings.Repeat(": "+text(100)+"\n", 100) + decodeEvents(stop), 1, nil, nil},
 		"no end of a line":         {decodeEvents(event(200)) + text(1<<14), 1, api.ErrBodyTooLarge, api.ErrBodyTooLarge},
-		"JSON at the bound":        {`{"choices":[{"finish_reason":"stop"}]}` + strings.Repeat(" ", max-38), 1, nil, nil},
-		"JSON above the bound":     {`{"choices":[{"finish_reason":"stop"}]}` + strings.Repeat(" ", max-37), 0, api.ErrBodyTooLarge, api.ErrBodyTooLarge},
+		"JSON at the bound":        {`{"choices":[{"finish_reason":"stop"}]}` + strings.Repeat(" ", bound-38), 1, nil, nil},
+		"JSON above the bound":     {`{"choices":[{"finish_reason":"stop"}]}` + strings.Repeat(" ", bound-37), 0, api.ErrBodyTooLarge, api.ErrBodyTooLarge},
 		"JSON far above the bound": {`{"choices":[{"finish_reason":"stop"}]}` + strings.Repeat(" ", 1<<14), 0, api.ErrBodyTooLarge, api.ErrBodyTooLarge},
 	} {
 		for _, size := range []int{1, 7, math.MaxInt} {
 			body := func() io.Reader { return &pieces{rest: tt.body, size: func(n int) int { return min(size, n) }} }
-			client := streamOver(t, body, api.WithMaxBody(max))
+			client := streamOver(t, body, api.WithMaxBody(bound))
 			events, err := streamAll(t, client.Stream(t.Context(), streamTranslation))
 			if len(events) != tt.events || !errors.Is(err, tt.stream) {
 				t.Errorf("%s, reads of %d: %d events, %v, want %d, %v", name, size, len(events), err, tt.events, tt.stream)
@@ -850,19 +848,22 @@ func TestStreamMasksTheKey(t *testing.T) {
 func TestStreamLeaves(t *testing.T) { //nolint:paralleltest // See above.
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	leave := map[string]func(*testing.T, context.Context, context.CancelFunc, iter.Seq2[*api.Result, error]){
-		"break": func(_ *testing.T, _ context.Context, _ context.CancelFunc, stream iter.Seq2[*api.Result, error]) {
-			for range stream {
+		"break": func(t *testing.T, _ context.Context, _ context.CancelFunc, stream iter.Seq2[*api.Result, error]) {
+			for event, err := range stream {
+				if err != nil || event.Text() != "1" {
+					t.Errorf("%v, %v", event, err)
+				}
 				break
 			}
 		},
 		"panic": func(t *testing.T, _ context.Context, _ context.CancelFunc, stream iter.Seq2[*api.Result, error]) {
 			defer func() {
-				if recover() != "mine" {
+				if recover() != "1<nil>" {
 					t.Error("the panic did not come through")
 				}
 			}()
-			for range stream {
-				panic("mine")
+			for event, err := range stream {
+				panic(fmt.Sprint(event.Text(), err))
 			}
 		},
 		"end": func(t *testing.T, _ context.Context, _ context.CancelFunc, stream iter.Seq2[*api.Result, error]) {
