@@ -972,7 +972,7 @@ func TestStreamMemory(t *testing.T) { //nolint:paralleltest // See above.
 	const large = 8 << 20
 	total := 200 << 20
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		total = 30 << 20 // The race detector takes its time, ten times over.
+		total = 10 << 20 // The race detector takes its time, ten times over.
 	}
 	for name, parts := range map[string][]int{ // the sizes that take turns
 		"published, one event of 8 MiB": {large}, "published, large ones": {large}, "recorded, of all sizes": {large, 1 << 20, 64 << 10, 300},
