@@ -12,7 +12,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,7 +36,7 @@ type guard struct {
 // wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
 // refused without changing the original.
 func (g *guard) wrap(next HttpRequestDoer) error {
-	if v := reflect.ValueOf(next); next == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(next) {
 		return errors.New("the HTTP client is nil")
 	}
 	if client, ok := next.(*http.Client); ok {
@@ -78,7 +77,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		req.Body = &upload{ReadCloser: req.Body, guard: g, timer: timer}
+		req.Body = &upload{ReadCloser: req.Body, guard: g, ctx: ctx, timer: timer}
 	}
 	resp, err := g.next.Do(req)
 	switch {
@@ -259,16 +258,44 @@ func (b *body) Close() error {
 type upload struct {
 	io.ReadCloser
 	guard *guard
+	ctx   context.Context //nolint:containedctx // of the attempt
 	timer *time.Timer
+	buf   []byte
 }
 
+// Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
+// the context has ended, and because a panic on its goroutine would end the program.
 func (u *upload) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, u.ctx.Err()
+	}
 	u.timer.Reset(u.guard.idleTimeout)
-	n, err := u.ReadCloser.Read(p)
+	if u.buf == nil {
+		u.buf = make([]byte, 32<<10)
+	}
+	var piece []byte
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("the content panicked: %v", r)
+			}
+		}()
+		var n int
+		n, err = u.ReadCloser.Read(u.buf[:min(len(p), len(u.buf))])
+		piece = u.buf[:n]
+	}()
+	select {
+	case <-done:
+	case <-u.ctx.Done():
+		return 0, u.ctx.Err()
+	}
 	if err != nil {
 		u.timer.Reset(u.guard.timeout)
 	}
-	return n, err
+	return copy(p, piece), err
 }
 
 type readerFunc func([]byte) (int, error)

@@ -76,7 +76,7 @@ type CustomRequest struct {
 
 // encode checks r, which must not be nil, completes it, and writes it as JSON.
 func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error) {
-	if v := reflect.ValueOf(r); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(r) {
 		return nil, "", invalid(opInvoke, "the request is nil")
 	}
 	if err = r.check(); err == nil {
@@ -89,6 +89,12 @@ func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error)
 		return nil, "", invalid(opInvoke, "%w", err)
 	}
 	return body, agent, nil
+}
+
+// isNil reports whether v is nil or a nil pointer.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 func (r TranslationRequest) check() error {
