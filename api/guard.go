@@ -164,10 +164,12 @@ func (b *body) isStream(contentType string) bool {
 	}
 	b.left = endless
 	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
-	for n := 1; ; n++ {
-		peeked, err := b.small.Peek(n) // Read gives the error again.
+	for n := 1; ; {
+		_, err := b.small.Peek(n) // Read gives the error again.
+		peeked, _ := b.small.Peek(b.small.Buffered())
 		begin := bytes.TrimLeft(peeked, blanks)
 		if err == nil && len(begin) < len("event:") && (len(begin) == 0 || begin[0] >= utf8.RuneSelf || strings.IndexByte("dei", begin[0]) >= 0) {
+			n = len(peeked) + 1
 			continue
 		}
 		if b.stream = isEventStream(contentType, begin); b.stream {

@@ -170,7 +170,7 @@ type exchange struct {
 	callerID string      // the request_id that is sent
 	reported atomic.Bool // the Doer reports to httptrace
 	written  atomic.Bool // a part of the request, perhaps
-	http2    atomic.Bool // and that over HTTP/2
+	broken   atomic.Bool // net/http would send it again: over HTTP/2, before an answer
 }
 
 // create begins the n-th attempt at a create. The context that it returns is to be used.
@@ -181,9 +181,10 @@ func (g *guard) create(ctx context.Context, op string, n int) (*exchange, contex
 		WroteHeaderField: func(name string, _ []string) {
 			x.written.Store(true)
 			if strings.HasPrefix(name, ":") {
-				x.http2.Store(true)
+				x.broken.Store(true)
 			}
 		},
+		GotFirstResponseByte: func() { x.broken.Store(false) },
 	})
 }
 
@@ -204,7 +205,7 @@ func (x *exchange) once(ctx context.Context, req *http.Request) error {
 		req.GetBody = nil
 	} else if again != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
-			if x.http2.Load() {
+			if x.broken.Load() {
 				return nil, errReset
 			}
 			return again()
