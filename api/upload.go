@@ -43,10 +43,12 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 	if err != nil {
 		return nil, invalid(opUpload, "%w", err)
 	}
-	defer f.end(ctx)
 	x, traced := g.create(ctx, opUpload, 1)
 	editors = append([]RequestEditorFn{f.announce}, editors...)
 	r, e := x.answer(c.UploadFileWithBody(traced, contentType, f, append(editors, x.once)...))
+	if e == nil || !errors.Is(e, errTimeout) {
+		f.end(ctx)
+	}
 	if e != nil {
 		return nil, e
 	}
