@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -126,9 +127,6 @@ func createStall(body string) http.HandlerFunc {
 		<-r.Context().Done()
 	}
 }
-
-// createCancel is the key of the function that ends the context of a call.
-type createCancel struct{}
 
 // createHijack answers on the bare connection.
 func createHijack(answer string, reset bool) http.HandlerFunc {
@@ -313,8 +311,11 @@ func createServer(t *testing.T, http2, tcp bool, handler http.Handler, opts ...a
 		pipes := &createPipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		listener, transport.DialContext = pipes, pipes.dial
 	}
-	served := make(chan error)
-	go func() { served <- srv.Serve(listener) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(listener)
+	}()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = srv.Close()
@@ -574,7 +575,7 @@ func TestStreamsThatAreReset(t *testing.T) {
 				asked := atomic.Int32{}
 				ctx, cancel := context.WithCancel(t.Context())
 				base := createHTTP2(t, func(stream uint32) []byte {
-					if asked.Add(1); verb == "Conversation" && asked.Load() > 1 {
+					if asked.Add(1) > 1 {
 						cancel() // It has been sent again, which is all there is to see.
 					}
 					if test.answer == nil {
@@ -756,7 +757,7 @@ func TestCreatesThatAreRepeated(t *testing.T) {
 							t.Errorf("%s: sent %s, %v", verb, r.Body, err)
 						}
 						ids = append(ids, sent.RequestID)
-						if string(r.Body) != string(requests[0].Body) {
+						if !bytes.Equal(r.Body, requests[0].Body) {
 							t.Errorf("%s: first %s, then %s", verb, requests[0].Body, r.Body)
 						}
 					}
@@ -769,7 +770,7 @@ func TestCreatesThatAreRepeated(t *testing.T) {
 					failed, isTask := errors.AsType[*api.TaskError](err)
 					e, isError := errors.AsType[*api.Error](err)
 					switch {
-					case isTask != test.task || isError == test.task || test.class != errCreateNone && !errors.Is(err, test.class):
+					case isTask != test.task || isError == test.task || !errors.Is(test.class, errCreateNone) && !errors.Is(err, test.class):
 						t.Errorf("%s: got %v, want %v", verb, err, test.class)
 					case errors.Is(err, api.ErrUnknownOutcome) != (test.class == api.ErrUnknownOutcome): //nolint:errorlint // It is the sentinel itself.
 						t.Errorf("%s: ErrUnknownOutcome does not fit: %v", verb, err)

@@ -90,7 +90,7 @@ func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, 
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
 		x, traced := g.create(ctx, opInvoke, n)
 		params := &InvokeAgentParams{AcceptLanguageTag: &defaultLanguage[0]}
-		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...)
+		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...) //nolint:bodyclose // answer or the stream closes it.
 		if s = x.streamOf(resp, agent); s != nil {
 			return nil, nil
 		}

@@ -45,7 +45,7 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 	}
 	x, traced := g.create(ctx, opUpload, 1)
 	editors = append([]RequestEditorFn{f.announce}, editors...)
-	r, e := x.answer(c.UploadFileWithBody(traced, contentType, f, append(editors, x.once)...))
+	r, e := x.answer(c.UploadFileWithBody(traced, contentType, f, append(editors, x.once)...)) //nolint:bodyclose // answer closes it.
 	if e == nil || !errors.Is(e, errTimeout) {
 		f.end(ctx)
 	}

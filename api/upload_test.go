@@ -284,7 +284,7 @@ func TestUploadHoldsNoFile(t *testing.T) {
 		if err != nil || got.Load() <= uploadMax || got.Load() > uploadMax+1000 {
 			t.Errorf("%s: %d bytes arrived: %v", name, got.Load(), err)
 		}
-		if rise := int64(highest) - int64(before.HeapAlloc); rise > 8<<20 { //nolint:gosec // It is far from the limits.
+		if rise := int64(highest) - int64(before.HeapAlloc); rise > 8<<20 {
 			t.Errorf("%s: the heap rose by %d KiB", name, rise>>10)
 		}
 	}
@@ -348,7 +348,7 @@ func TestUploadReaders(t *testing.T) {
 		}
 	}
 	slow := func(d time.Duration) func(int) (int, error) {
-		return func(int) (int, error) { time.Sleep(d); return 0, nil }
+		return func(int) (int, error) { time.Sleep(d); return 0, nil } //nolint:forbidigo // In a bubble.
 	}
 	for name, test := range map[string]struct {
 		left   int
@@ -404,7 +404,7 @@ func TestUploadReaders(t *testing.T) {
 					}
 					synctest.Wait()
 					reads := content.reads
-					time.Sleep(5 * time.Hour)
+					time.Sleep(5 * time.Hour) //nolint:forbidigo // In a bubble.
 					synctest.Wait()
 					if content.reads != reads {
 						t.Errorf("%d reads in the call, %d after it", reads, content.reads-reads)
@@ -443,17 +443,17 @@ func TestUploadBehindABlockedReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := createServer(t, false, false, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadFull(r.Body, make([]byte, 200))
-			time.Sleep(time.Second) // Content is being read by now.
+			time.Sleep(time.Second) //nolint:forbidigo // In a bubble: content is being read by now.
 			w.Header().Set("Connection", "close")
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 		}))
-		content := &uploadReader{left: 10, before: func(int) (int, error) { time.Sleep(time.Hour); return 0, nil }}
+		content := &uploadReader{left: 10, before: func(int) (int, error) { time.Sleep(time.Hour); return 0, nil }} //nolint:forbidigo // In a bubble.
 		start := time.Now()
 		_, err := client.Upload(t.Context(), "a.txt", content)
 		if e, ok := errors.AsType[*api.Error](err); !ok || e.StatusCode != http.StatusRequestEntityTooLarge || time.Since(start) > 3*time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
-		time.Sleep(5 * time.Hour)
+		time.Sleep(5 * time.Hour) //nolint:forbidigo // In a bubble.
 		synctest.Wait()
 		if content.reads != 1 {
 			t.Errorf("%d reads", content.reads)
