@@ -473,7 +473,7 @@ func TestFetch(t *testing.T) {
 		t.Error(got)
 	}
 	found = false
-	if got := update(t, root, exitCannot, "fetch", "-o", filepath.Join(t.TempDir(), "new"), "-from", srv.URL+"/"); !strings.Contains(got, "agent.md: HTTP status 404") {
+	if got := update(t, root, exitCannot, "fetch", "-o", filepath.Join(t.TempDir(), "new"), "-from", srv.URL+"/"); !strings.Contains(got, "agent.md: HTTP status 404 Not Found (a guess") {
 		t.Error(got)
 	}
 }
