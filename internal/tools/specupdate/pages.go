@@ -67,26 +67,28 @@ func readGiven(r *report, paths, wanted, here []string) ([]given, error) {
 		if !isPage && len(operations) > 1 {
 			whole = append(whole, base)
 		}
-		asked := slices.DeleteFunc(slices.Clone(operations), func(operation string) bool {
-			return len(wanted) > 0 && !names(wanted, operation) ||
-				len(wanted) == 0 && !isPage && !slices.Contains(here, operation)
+		taken := slices.DeleteFunc(slices.Clone(operations), func(operation string) bool {
+			if len(wanted) > 0 {
+				return !names(wanted, operation)
+			}
+			return !isPage && !slices.Contains(here, operation)
 		})
-		if left := len(operations) - len(asked); left > 0 && !(isPage && len(asked) > 0) {
+		switch {
+		case !isPage:
+			for _, operation := range taken {
+				cut, err := page.Cut(operation)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				pages = append(pages, given{page: cut, from: name, cut: true})
+			}
+		case len(taken) > 0:
+			taken = operations // A page is taken as it is.
+			pages = append(pages, given{page, content, name, false})
+		}
+		if left := len(operations) - len(taken); left > 0 {
 			r.notes = append(r.notes, fmt.Sprintf("%s describes %d other operations, which were not asked for", base, left))
-		}
-		if isPage {
-			if len(asked) > 0 {
-				pages = append(pages, given{page, content, name, false})
-			}
-			continue
-		}
-		for _, operation := range asked {
-			cut, err := page.Cut(operation)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			pages = append(pages, given{page: cut, from: name, cut: true})
 		}
 	}
 	for _, w := range wanted {
