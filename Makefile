@@ -14,7 +14,7 @@ gremlins = $(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VER
 actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 # What reports on changes is a module of its own, and is built for each run: "go run" would hide its exit code.
-tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; trap 'exit 130' HUP INT TERM; \
 	$(GO) build -C internal/tools -o "$$dir/" ./specupdate ./compat; "$$dir"
 
 # Modules below this one, which "./..." does not reach.
