@@ -148,7 +148,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		e.Message = "redirects are not followed"
 	case v == refused:
-		e.Message = strings.TrimSpace(http.StatusText(resp.StatusCode) + " " + line(resp.Header.Get("Content-Type"), 64))
+		e.Message = strings.TrimSpace(cmp.Or(http.StatusText(resp.StatusCode), "refused") + " " + line(resp.Header.Get("Content-Type"), 64))
 	}
 	tooLarge := errors.Is(err, ErrBodyTooLarge)
 	switch {
