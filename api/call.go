@@ -126,6 +126,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	} else {
 		r = &Result{}
 	}
+	r.hide(key)
 	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
@@ -144,7 +145,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	}
 	switch {
 	case r.Error != nil:
-		e.Code, e.Message, e.flat = r.Error.Code, mask(redact(r.Error.Message), key), r.Error.Flat
+		e.Code, e.Message, e.flat = r.Error.Code, redact(r.Error.Message), r.Error.Flat
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		e.Message = "redirects are not followed"
 	case v == refused:
@@ -219,9 +220,10 @@ func retryAfter(value string) time.Duration {
 	if value = strings.TrimSpace(value); value == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
-	} else if errors.Is(err, strconv.ErrRange) {
+	if strings.Trim(value, "0123456789") == "" {
+		if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+			return time.Duration(seconds) * time.Second
+		}
 		return 1<<63 - 1
 	}
 	date, err := http.ParseTime(value)

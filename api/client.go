@@ -167,7 +167,7 @@ func baseURL(s string) (*url.URL, error) {
 	case u.RawPath != "" || path.Clean("/"+p) != "/"+strings.TrimPrefix(p, "/"):
 		return nil, errors.New("its path is not plain")
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: p}, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(u.Host, ":"), Path: p}, nil
 }
 
 // withoutURL takes the URL out of an error of net/url or net/http.

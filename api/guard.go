@@ -280,4 +280,15 @@ func mask(s, key string) string {
 	return strings.ReplaceAll(s, key, stars(key))
 }
 
+// hide masks the key where errors and logs show what the server wrote: in JSON it may have
+// been spelled with escapes, which a reader of bytes does not find.
+func (r *Result) hide(key string) {
+	for _, s := range [...]*string{(*string)(&r.AgentID), &r.AsyncID, &r.ConversationID, &r.ID, &r.RequestID, &r.RawStatus} {
+		*s = mask(*s, key)
+	}
+	if r.Error != nil {
+		r.Error.Code, r.Error.Message = ErrorCode(mask(string(r.Error.Code), key)), mask(r.Error.Message, key)
+	}
+}
+
 func stars(key string) string { return strings.Repeat("*", len(key)) }

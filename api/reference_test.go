@@ -109,8 +109,10 @@ func referenceOutcome(status int, top referenceObject) sampleReading { // 7.6
 		r.Outcome, r.Status = "pending", api.StatusPending
 	case r.Finish != "":
 		r.Outcome, r.Status = "success", api.StatusSuccess
+	case top["choices"] != nil || top["agent_id"] != nil || top["conversation_id"] != nil || top["id"] != nil:
+		return sampleReading{Outcome: "no_status"}
 	default:
-		return sampleReading{Outcome: "malformed"} // A poll makes no difference between this and no_status.
+		return sampleReading{Outcome: "malformed"}
 	}
 	if r.failed {
 		r.classify(status)

@@ -139,6 +139,7 @@ func (s *stream) next(skipped *int) (r *Result, done bool, e *Error) {
 // finish fills in what an event does not say itself.
 func (s *stream) finish(r *Result, skipped int, done bool) *Result {
 	last := &s.last
+	r.hide(s.body.key)
 	last.ID, last.RequestID = cmp.Or(r.ID, last.ID), cmp.Or(r.RequestID, last.RequestID)
 	last.ConversationID = cmp.Or(r.ConversationID, last.ConversationID)
 	r.Skipped, r.StatusCode, r.RequestID, r.ConversationID = skipped, s.resp.StatusCode, s.requestID(), last.ConversationID
