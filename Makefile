@@ -13,16 +13,27 @@ GREMLINS_VERSION := v0.6.0
 gremlins = $(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
 actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
+# What reports on changes is a module of its own, and is built for each run: "go run" would hide its exit code.
+tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(GO) build -C internal/tools -o "$$dir/" ./specupdate ./compat; "$$dir"
+
+# Modules below this one, which "./..." does not reach.
+MODULES := internal/tools internal/consumer
+
 # To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
 ARGS ?=
 BENCH ?= .
 BENCHTIME ?= 30ms
 ROUNDS ?= 10
 MUTATE ?= errors.go decode.go call.go wait.go
+OPS ?=
+PAGE ?=
 PKGS ?= ./...
 TESTFLAGS ?=
+UNCOMPILED ?=
 
-.PHONY: help generate check-generated demo test lint fmt tidy bench footprint cover mutate rename ci
+.PHONY: help generate check-generated spec spec-diff spec-fetch compat demo test lint fmt tidy bench footprint cover mutate
+.PHONY: consumer rename ci
 
 help: ## List the targets.
 	@echo 'usage: make TARGET'
@@ -33,6 +44,18 @@ generate: ## Make openapi.yaml from the pages, and the client from openapi.yaml.
 
 check-generated: ## Fail if generating would change a file; changes nothing.
 	@$(GO) run ./internal/project/checkgen
+
+spec: ## Take in published pages, regenerate and report (PAGE="path or folder ...", OPS, UNCOMPILED=1).
+	@$(tools)/specupdate -op "$$OPS" $(if $(UNCOMPILED),-uncompiled) "$$PAGE"
+
+spec-diff: ## Report what "make spec" would do; changes nothing.
+	@$(tools)/specupdate -n -op "$$OPS" $(if $(UNCOMPILED),-uncompiled) "$$PAGE"
+
+spec-fetch: ## Download the published pages to a temporary folder, and print its name (uses the network).
+	@$(tools)/specupdate fetch
+
+compat: ## Compare the exported API with the last tag: what broke must stand in the changelog.
+	@$(tools)/compat
 
 demo: ## Follow a task to its video, against a stand-in server (ARGS="..." is passed on).
 	@$(GO) run ./internal/demo $(ARGS)
@@ -50,18 +73,16 @@ test: ## Run the tests, with the race detector where it can be had (PKGS, TESTFL
 
 lint: ## Check format, code, go.mod and workflows (builds its checkers the first time: some minutes).
 	@files=$$(gofmt -l .) && { [ -z "$$files" ] || { echo "not formatted (run make fmt):"; echo "$$files"; exit 1; }; }
-	@$(GO) vet ./...
-	@$(GO) mod tidy -diff
-	@$(GO) mod verify >/dev/null
+	@for module in . $(MODULES); do (cd $$module && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) mod verify >/dev/null) || exit 1; done
 	@$(actionlint) -shellcheck= -pyflakes=
 	@$(golangci_lint) config verify
-	@$(golangci_lint) run
+	@for module in . $(MODULES); do (cd $$module && $(golangci_lint) run) || exit 1; done
 
 fmt: ## Format the code and sort the imports.
 	@$(golangci_lint) fmt
 
 tidy: ## Bring go.mod and go.sum in step with the imports.
-	@$(GO) mod tidy
+	@for module in . $(MODULES); do (cd $$module && $(GO) mod tidy) || exit 1; done
 
 bench: ## Compare each verb with the same by hand and with the generated call, in one table (BENCH, BENCHTIME, ROUNDS).
 	@$(GO) run ./internal/project/bench -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -rounds '$(ROUNDS)'
@@ -76,6 +97,9 @@ mutate: ## Change the code in small ways and see which changes no test notices (
 	@$(gremlins) unleash --workers 1 --timeout-coefficient 10 --exclude-files ^zaitest/ $$(cd api && for f in *.go; do \
 		case " $(MUTATE) " in *" $$f "*) ;; *) printf ' --exclude-files ^%s$$' "$$f" ;; esac; done) ./api
 
+consumer: ## Test the client from a module that uses it, as its users do.
+	@cd internal/consumer && $(GO) test -count=1 ./... && $(GO) run .
+
 rename: ## Move the module to another path: make rename MODULE=host/path.
 	@$(GO) run ./internal/project/rename "$$MODULE"
 
@@ -85,3 +109,6 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=
+	@echo '== test of the tools' && cd internal/tools && $(GO) test ./...
+	@echo '== consumer' && $(MAKE) consumer
+	@echo '== compat' && $(MAKE) compat

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -233,11 +232,26 @@ func retryAfter(value string) time.Duration {
 	return max(time.Until(date), 0)
 }
 
-// signed matches the query of an address, which may hold a signature.
-var signed = regexp.MustCompile(`(?i)(https?:[^\s"'<>?]*\?)[^\s"'<>]+`)
-
-// redact takes the queries of addresses out of a text.
-func redact(text string) string { return signed.ReplaceAllString(text, "${1}…") }
+// redact takes the queries of addresses, relative ones too, out of a text: they may hold a
+// signature.
+func redact(text string) string {
+	const ends = " \t\r\n\"'<>" // an address
+	var b strings.Builder
+	for {
+		head, query, found := strings.Cut(text, "?")
+		b.WriteString(head)
+		if !found {
+			return b.String()
+		}
+		b.WriteByte('?')
+		text = query
+		if path := head[strings.LastIndexAny(head, ends)+1:]; path == "" || strings.ContainsAny(path, "/.") {
+			if text = strings.TrimLeftFunc(query, func(r rune) bool { return !strings.ContainsRune(ends, r) }); text != query {
+				b.WriteString("…")
+			}
+		}
+	}
+}
 
 // redactHeader copies a header without the queries of addresses.
 func redactHeader(h http.Header) http.Header {

@@ -191,7 +191,7 @@ func defaultTransport() http.RoundTripper {
 		return http.DefaultTransport
 	}
 	t = t.Clone()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 100, 100
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 1000, 1000
 	t.MaxResponseHeaderBytes = 1 << 20
 	return t
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"regexp"
+	"net/http"
+	"path"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // verdict is what an answer amounts to, apart from the state of the task.
@@ -43,7 +45,7 @@ const blanks = "\ufeff \t\r\n"
 
 // singles is a Result in which each content is a single part, as in all recorded answers.
 type singles struct {
-	Result
+	plainResult
 	Choices []struct {
 		Choice
 		Message  []single `json:"message"`
@@ -57,16 +59,18 @@ type single struct {
 	Content *Part `json:"content"`
 }
 
+type plainResult Result // without methods
+
 // read is the fast path, for the documented and the recorded shapes: the first content
 // tells which to try. Like all of encoding/json it takes a key in any letter case.
 func (r *Result) read(body []byte) error {
 	_, content, _ := bytes.Cut(body, []byte(`content"`))
 	if content = bytes.TrimLeft(content, ": \t\r\n"); len(content) == 0 || content[0] != '{' {
-		return json.Unmarshal(body, r)
+		return json.Unmarshal(body, (*plainResult)(r))
 	}
 	var s singles
 	err := json.Unmarshal(body, &s)
-	if *r = s.Result; s.Choices != nil {
+	if *r = Result(s.plainResult); s.Choices != nil {
 		r.Choices = make([]Choice, len(s.Choices))
 	}
 	for i, c := range s.Choices {
@@ -88,6 +92,20 @@ func lists(messages []single) []Message {
 		}
 	}
 	return all
+}
+
+// UnmarshalJSON reads an answer in any shape, as the verbs do, so that the generated methods
+// and programs that store answers lose nothing either.
+func (r *Result) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" { // By convention, this changes nothing.
+		return nil
+	}
+	if len(data) == 0 || data[0] != '{' {
+		return errors.New("zai: an answer is a JSON object")
+	}
+	got, _ := decodeJSON(http.StatusOK, data, true)
+	*r, r.Raw = *got, bytes.Clone(data)
+	return nil
 }
 
 // decodeJSON reads one JSON object.
@@ -225,7 +243,7 @@ func findError(top object) *ErrorDetail {
 // encoding/json, which skips what has not.
 func looseResult(body []byte, top object) *Result {
 	var r Result
-	_ = json.Unmarshal(body, &r)
+	_ = json.Unmarshal(body, (*plainResult)(&r))
 	r.RawStatus = asString(top["status"])
 	if !isString(top["status"]) {
 		r.RawStatus = asString(top["task_status"])
@@ -274,7 +292,7 @@ func looseMessage(raw json.RawMessage) []Message {
 
 // looseParts reads one element of a content: a string, or a part.
 func looseParts(raw json.RawMessage) []Part {
-	if s := asString(raw); videoAddress.MatchString(strings.TrimSpace(s)) {
+	if s := asString(raw); isVideo(strings.TrimSpace(s)) {
 		return []Part{{Type: PartVideoURL, VideoURL: strings.TrimSpace(s)}}
 	} else if s != "" {
 		return []Part{{Type: PartText, Text: s}}
@@ -289,8 +307,21 @@ func looseParts(raw json.RawMessage) []Part {
 	return []Part{p}
 }
 
-// videoAddress matches a text that is nothing but the address of a video.
-var videoAddress = regexp.MustCompile(`(?i)^https?://[^\s/?#]+/[^\s?#]*\.(mp4|mov|webm)([?#]\S*)?$`)
+// isVideo reports whether a text is nothing but the address of a video.
+func isVideo(s string) bool {
+	if !isHTTP(s) || strings.ContainsFunc(s, unicode.IsSpace) {
+		return false
+	}
+	_, rest, _ := strings.Cut(s, "://")
+	rest, _, _ = strings.Cut(rest, "#")
+	rest, _, _ = strings.Cut(rest, "?")
+	host, name, _ := strings.Cut(rest, "/")
+	switch strings.ToLower(path.Ext(name)) {
+	case ".mp4", ".mov", ".webm":
+		return host != ""
+	}
+	return false
+}
 
 // address reads an address: a string, or an object that holds one.
 func address(raw json.RawMessage) string {

@@ -646,6 +646,36 @@ func TestDownloadBody(t *testing.T) {
 	}
 }
 
+// TestDownloadEncoded: a body that is not the bytes of the file is no file, and is not asked for
+// again.
+func TestDownloadEncoded(t *testing.T) {
+	t.Parallel()
+	for coding, whole := range map[string]bool{"": true, "identity": true, "Identity": true, "gzip": false, "br": false, "gzip, identity": false} {
+		t.Run(coding, func(t *testing.T) {
+			t.Parallel()
+			client, network := downloadSetup(t, downloadPublic, func(w http.ResponseWriter, _ *http.Request) {
+				if coding != "" {
+					w.Header().Set("Content-Encoding", coding)
+				}
+				_, _ = w.Write([]byte("file"))
+			})
+			path := filepath.Join(t.TempDir(), "video.mp4")
+			n, err := client.DownloadFile(t.Context(), downloadAddress, path)
+			if whole {
+				if n != 4 || err != nil {
+					t.Error(n, err)
+				}
+				downloadFolder(t, path, "file")
+				return
+			}
+			if e := downloadError(t, err); n != 0 || !errors.Is(e, api.ErrMalformed) || e.StatusCode != http.StatusOK || len(network.addresses()) != 1 {
+				t.Errorf("%d bytes in %d requests, error %v", n, len(network.addresses()), err)
+			}
+			downloadFolder(t, path)
+		})
+	}
+}
+
 // TestDownloadDeclaredTooLarge has a body that must not be read.
 func TestDownloadDeclaredTooLarge(t *testing.T) {
 	t.Parallel()

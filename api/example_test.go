@@ -305,9 +305,17 @@ func ExampleClientWithResponses_WaitAll() {
 func ExampleTask() {
 	srv := zaitest.NewServer()
 	defer srv.Close()
-	submitted := api.Task{AgentID: api.AgentViduTemplate, AsyncID: srv.AddTask(zaitest.TaskScript{})}
+	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
 
-	// One process stores the task: as JSON, or as one line of text.
+	// One process submits and stores the task: as JSON, or as one line of text.
+	submitted, err := client.Submit(ctx, api.NewVideoRequest(api.TemplateSexyMe, "https://example.com/a.jpg", ""))
+	if err != nil {
+		log.Fatal(err)
+	}
 	stored, err := json.Marshal(submitted)
 	if err != nil {
 		log.Fatal(err)
@@ -323,11 +331,11 @@ func ExampleTask() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := api.New(srv.APIKey, api.WithBaseURL(srv.URL))
+	client, err = api.New(srv.APIKey, api.WithBaseURL(srv.URL))
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := client.Wait(context.Background(), task, api.MaxWait(10*time.Minute))
+	result, err := client.Wait(ctx, task, api.MaxWait(10*time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}

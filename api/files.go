@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -42,25 +41,13 @@ type download struct {
 // MaxBytes bounds the size of the file. The default is 1 GiB. A larger file is an error
 // that matches ErrBodyTooLarge, at once when the server says how large it is.
 func MaxBytes(n int64) DownloadOption {
-	return func(d *download) error {
-		if n <= 0 {
-			return invalid(opDownload, "MaxBytes: %d is not positive", n)
-		}
-		d.maxBytes = n
-		return nil
-	}
+	return option(opDownload, "MaxBytes", n > 0, func(d *download) { d.maxBytes = n })
 }
 
 // OnBytes calls progress after each piece with the bytes written so far and the size of
 // the file, -1 when it is not known. A repeated attempt of DownloadFile starts from 0.
 func OnBytes(progress func(done, total int64)) DownloadOption {
-	return func(d *download) error {
-		if progress == nil {
-			return invalid(opDownload, "OnBytes: the function is nil")
-		}
-		d.onBytes = progress
-		return nil
-	}
+	return option(opDownload, "OnBytes", progress != nil, func(d *download) { d.onBytes = progress })
 }
 
 // Download writes the file at address, one of those that a Result names, to w, in one
@@ -71,7 +58,8 @@ func OnBytes(progress func(done, total int64)) DownloadOption {
 // and so must everything it redirects to, at most five times; loopback addresses are
 // refused unless the client's own base URL is one. A file that ends early is an error that
 // says how much came, and matches io.ErrUnexpectedEOF or what broke the connection; what
-// came has been written to w. No error repeats the query of an address.
+// came has been written to w. A compressed file, which was not asked for, matches
+// ErrMalformed. No error repeats the query of an address.
 func (c *ClientWithResponses) Download(ctx context.Context, address string, w io.Writer, opts ...DownloadOption) (int64, error) {
 	g, d, err := c.download(ctx, opts)
 	if err != nil {
@@ -106,10 +94,8 @@ func (c *ClientWithResponses) DownloadFile(ctx context.Context, address, path st
 	}
 	defer func() { _, _ = file.Close(), os.Remove(temporary) }() // Both fail when all went well.
 	n, err := retry(ctx, g, func(attempt int) (int64, *Error) {
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return 0, &Error{Op: opDownload, Err: err}
-		}
-		if err := file.Truncate(0); err != nil {
+		_, err := file.Seek(0, io.SeekStart)
+		if err = cmp.Or(err, file.Truncate(0)); err != nil {
 			return 0, &Error{Op: opDownload, Err: err}
 		}
 		return g.download(ctx, attempt, d, address, file)
@@ -146,12 +132,11 @@ func (c *ClientWithResponses) download(ctx context.Context, opts []DownloadOptio
 func (g *guard) download(caller context.Context, attempt int, d *download, address string, w io.Writer) (n int64, e *Error) {
 	start, status := time.Now(), 0
 	defer func() {
-		if e == nil {
-			g.log(caller, opDownload, attempt, start, &Result{StatusCode: status}, nil)
-			return
+		r := &Result{StatusCode: status}
+		if e != nil {
+			r, e.Op, e.StatusCode = nil, opDownload, status
 		}
-		e.Op, e.StatusCode = opDownload, status
-		g.log(caller, opDownload, attempt, start, nil, e)
+		g.log(caller, opDownload, attempt, start, r, e)
 	}()
 	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
@@ -166,6 +151,9 @@ func (g *guard) download(caller context.Context, attempt int, d *download, addre
 	defer func() { _ = resp.Body.Close() }()
 	if status = resp.StatusCode; status != http.StatusOK {
 		return 0, f.refused(resp)
+	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return 0, f.failed(fmt.Errorf("%w: Content-Encoding %q was not asked for", ErrMalformed, line(coding, 32)), false)
 	}
 	tooLarge := &Error{Err: fmt.Errorf("%w of %d bytes", ErrBodyTooLarge, d.maxBytes), Attempts: 1}
 	if resp.ContentLength > d.maxBytes {
@@ -308,7 +296,5 @@ func (f *fetch) failed(err error, again bool) *Error {
 
 // hide takes queries out of a text, of relative addresses too.
 func (f *fetch) hide(text string) string {
-	return mask(queries.ReplaceAllString(text, "?…"), f.query)
+	return mask(redact(text), f.query)
 }
-
-var queries = regexp.MustCompile(`\?\S+`)

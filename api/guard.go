@@ -109,10 +109,11 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 // the attempt took too long, or the transport's error without the URL and the key.
 func (g *guard) cause(caller, attempt context.Context, err error, key string) error {
 	if caller.Err() != nil {
-		if cause := context.Cause(caller); !errors.Is(cause, caller.Err()) {
-			return fmt.Errorf("%w: %w", caller.Err(), cause)
+		cause := context.Cause(caller)
+		if !errors.Is(cause, caller.Err()) {
+			cause = fmt.Errorf("%w: %w", caller.Err(), cause)
 		}
-		return caller.Err()
+		return cause
 	}
 	if attempt.Err() != nil {
 		return context.Cause(attempt)

@@ -13,15 +13,17 @@ func (t Task) String() string {
 	return url.PathEscape(string(t.AgentID)) + "/" + url.PathEscape(t.AsyncID)
 }
 
-// ParseTask reads what String wrote. Its error matches ErrInvalidRequest.
+// ParseTask reads what String wrote, and nothing else: a line end or a blank that came along
+// would be a task that the server does not know. Its error matches ErrInvalidRequest.
 func ParseTask(s string) (Task, error) {
-	agent, async, ok := strings.Cut(s, "/")
+	agent, async, _ := strings.Cut(s, "/")
 	agentID, err := url.PathUnescape(agent)
 	asyncID, err2 := url.PathUnescape(async)
-	if !ok || err != nil || err2 != nil || strings.Contains(async, "/") {
+	t := Task{AgentID: AgentID(agentID), AsyncID: asyncID}
+	if err != nil || err2 != nil || t.String() != s {
 		return Task{}, invalid("", "the text %q is not a task: want agent id, slash, async id", line(s, 100))
 	}
-	return Task{AgentID: AgentID(agentID), AsyncID: asyncID}, nil
+	return t, nil
 }
 
 // MarshalText is String, for flags, map keys and configuration.
@@ -36,7 +38,13 @@ func (t *Task) UnmarshalText(text []byte) (err error) {
 // MarshalJSON writes the object of the wire format, with agent_id and async_id.
 func (t Task) MarshalJSON() ([]byte, error) { return json.Marshal(plainTask(t)) }
 
-// UnmarshalJSON reads the object of the wire format.
-func (t *Task) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*plainTask)(t)) }
+// UnmarshalJSON reads the object of the wire format, and the text of String, which is what
+// the key of a map is.
+func (t *Task) UnmarshalJSON(data []byte) error {
+	if isString(data) {
+		return t.UnmarshalText([]byte(asString(data)))
+	}
+	return json.Unmarshal(data, (*plainTask)(t))
+}
 
 type plainTask Task // without methods

@@ -20,8 +20,8 @@ type Outcome struct {
 // WaitAll waits for many tasks and yields each as it ends, with what Wait would return;
 // the failure of one does not stop the others. The polls of all tasks share a bound of
 // requests at once (InFlight) and may share a rate (Rate). When the server says that it is
-// asked too often, no poll starts for the longer of its Retry-After and 1 s, and the
-// polls that follow are paced below the rate that was too much.
+// asked too often, no poll starts for the longer of its Retry-After and 1 s; the polls that
+// follow are evenly paced below the rate that was refused, and the pace rises again slowly.
 //
 // Tasks are read as there is room (Waiting), and reading them must not block. A task that is
 // among those now waited for is dropped. When the context ends, every task that was read
@@ -37,26 +37,26 @@ func (c *ClientWithResponses) WaitAll(ctx context.Context, tasks iter.Seq[Task],
 			yield(Task{}, Outcome{Err: err})
 			return
 		}
-		w.gate = newGate(w.inFlight, rate.Limit(w.rate))
+		w.gate = newGate(w.inFlight, w.rate)
 		w.all(ctx, tasks, yield)
 	}
 }
 
 // InFlight bounds the requests that a WaitAll makes at once. The default is 8.
 func InFlight(n int) WaitOption {
-	return waitOption("InFlight", n > 0, func(w *waiter) { w.inFlight = n })
+	return option(opRetrieve, "InFlight", n > 0, func(w *waiter) { w.inFlight = n })
 }
 
 // Waiting bounds the tasks that a WaitAll waits for at once, each with a goroutine of its
 // own. The default is 1000.
 func Waiting(n int) WaitOption {
-	return waitOption("Waiting", n > 0, func(w *waiter) { w.waiting = n })
+	return option(opRetrieve, "Waiting", n > 0, func(w *waiter) { w.waiting = n })
 }
 
 // Rate bounds the polls per second that a WaitAll starts, evenly spread. By default there
 // is no such bound.
 func Rate(perSecond float64) WaitOption {
-	return waitOption("Rate", perSecond > 0 && !math.IsInf(perSecond, 1), func(w *waiter) { w.rate = perSecond })
+	return option(opRetrieve, "Rate", perSecond > 0 && !math.IsInf(perSecond, 1), func(w *waiter) { w.rate = rate.Limit(perSecond) })
 }
 
 // all runs a goroutine for each task now waited for.
@@ -68,114 +68,163 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 	inner, cancel := context.WithCancel(ctx)
 	done, left := make(chan ended), make(chan struct{})
 	var group sync.WaitGroup
-	next, stop := iter.Pull(tasks)
-	defer stop()
 	defer group.Wait()
 	defer close(left)
 	defer cancel()
 
 	waiting := map[Task]struct{}{}
-	for more := true; ; {
-		for more && len(waiting) < w.waiting && ctx.Err() == nil {
-			var task Task
-			if task, more = next(); !more {
-				break
-			}
-			if _, ok := waiting[task]; ok {
-				continue
-			}
-			waiting[task] = struct{}{}
-			group.Go(func() {
-				var last Outcome
-				w.watch(inner, task, func(r *Result, err error) bool {
-					last = Outcome{Result: r, Err: err}
-					return true
-				})
-				select {
-				case done <- ended{task, last}:
-				case <-left:
-				}
-			})
-		}
-		if len(waiting) == 0 {
-			return
-		}
+	next := func() bool {
 		e := <-done
 		delete(waiting, e.task)
-		if !yield(e.task, e.outcome) {
+		return yield(e.task, e.outcome)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	for task := range tasks {
+		if _, ok := waiting[task]; ok {
+			continue
+		}
+		waiting[task] = struct{}{}
+		group.Go(func() {
+			e := ended{task: task}
+			w.watch(inner, task, func(r *Result, err error) bool {
+				e.outcome = Outcome{Result: r, Err: err}
+				return true
+			})
+			select {
+			case done <- e:
+			case <-left:
+			}
+		})
+		for len(waiting) == w.waiting {
+			if !next() {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	for len(waiting) > 0 {
+		if !next() {
 			return
 		}
 	}
 }
 
-// gate is what the polls of one WaitAll share.
+// gate is what the polls of one WaitAll share. A nil gate is that of a single wait.
 type gate struct {
-	slots   chan struct{}
-	most    rate.Limit
+	door    chan struct{} // one poll at a time waits for its turn
+	slots   chan struct{} // of the requests in flight
 	limiter *rate.Limiter
+	most    rate.Limit // of Rate
 
-	mu     sync.Mutex
-	quiet  time.Time // no poll starts before
-	since  time.Time // when served began to count, or the pace last rose
-	served int
+	mu      sync.Mutex
+	answers []time.Time // of the last second
+	quiet   time.Time   // no poll starts before
+	pace    rate.Limit  // at that time
+	burst   bool        // what was refused was a burst, and the pace is a guess
 }
 
 func newGate(inFlight int, most rate.Limit) *gate {
-	return &gate{slots: make(chan struct{}, inFlight), most: most, limiter: rate.NewLimiter(most, 1), since: time.Now()}
+	return &gate{door: make(chan struct{}, 1), slots: make(chan struct{}, inFlight), limiter: rate.NewLimiter(most, 1), most: most, pace: rate.Inf}
 }
 
 // enter waits until a poll may start, and reports whether the context let it.
 func (g *gate) enter(ctx context.Context) bool {
-	select {
-	case g.slots <- struct{}{}:
-	case <-ctx.Done():
+	if g == nil {
+		return ctx.Err() == nil
+	}
+	if !acquire(ctx, g.door) {
+		return false
+	}
+	defer func() { <-g.door }()
+	if !acquire(ctx, g.slots) {
 		return false
 	}
 	for {
-		turn := g.limiter.Reserve()
-		if !sleep(ctx, turn.Delay()) {
-			turn.Cancel()
+		if !sleep(ctx, g.silence()) || !sleep(ctx, g.turn()) {
 			<-g.slots
 			return false
 		}
-		g.mu.Lock()
-		quiet := time.Until(g.quiet)
-		g.mu.Unlock()
-		if quiet <= 0 {
+		if g.silence() <= 0 {
 			return true
-		}
-		if !sleep(ctx, quiet) {
-			<-g.slots
-			return false
 		}
 	}
 }
 
-// leave ends a poll. When the server was asked too often, the pace falls: at first to
-// nine tenths of what it answered per second, later to nine tenths of itself. From there
-// it rises by 1 % a second.
-func (g *gate) leave(e *Error) {
+func acquire(ctx context.Context, slots chan<- struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// silence is how long no poll may start.
+func (g *gate) silence() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Until(g.quiet)
+}
+
+// turn is the time to the turn of the next poll.
+func (g *gate) turn() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.limiter.SetLimitAt(now, g.paceAt(now))
+	return g.limiter.ReserveN(now, 1).DelayFrom(now)
+}
+
+// paceAt is the pace as it rises after a refusal: twofold each second where it is a guess,
+// and slowly at first where it was the pace that was refused.
+func (g *gate) paceAt(t time.Time) rate.Limit {
+	age := max(t.Sub(g.quiet).Seconds(), 0)
+	rise := math.Exp(age * age * age / 125e3)
+	if g.burst {
+		rise = math.Exp2(age)
+	}
+	return min(g.pace*rate.Limit(rise), g.most)
+}
+
+// leave ends a poll that started at start. When the server is asked too often, the pace falls to
+// nine tenths of that at which the refused poll started, or to eight when it had not held for 3 s;
+// after a burst, to what was answered of it in a second. Of polls in flight together, one tells.
+func (g *gate) leave(start time.Time, e *Error) {
+	if g == nil {
+		return
+	}
 	<-g.slots
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	took := now.Sub(g.since).Seconds()
-	pace := g.limiter.Limit()
+	for len(g.answers) > 0 && now.Sub(g.answers[0]) > time.Second {
+		g.answers = g.answers[1:]
+	}
+	before := start.Before(g.quiet)
 	if e == nil || !errors.Is(e, ErrRateLimited) && !errors.Is(e, ErrOverloaded) {
-		if g.served++; pace < g.most && took > 1 {
-			g.limiter.SetLimit(min(pace*rate.Limit(math.Pow(1.01, took)), g.most))
-			g.since = now
+		g.answers = append(g.answers, now)
+		if before && g.burst {
+			g.pace++ // It was in flight when the pace was guessed.
 		}
 		return
 	}
-	if now.After(g.quiet) { // Not one of several polls that were refused together.
-		if pace == rate.Inf {
-			pace = rate.Limit(float64(g.served) / max(took, 1))
+	if !before {
+		held, answered := start.Sub(g.quiet).Seconds(), rate.Limit(len(g.answers))
+		g.pace = g.paceAt(start)
+		switch g.burst = g.pace*rate.Limit(min(held, 1)) > 8*(answered+1); {
+		case g.burst:
+			g.pace = max(answered, 1)
+		case held < 3:
+			g.pace *= 0.8
+		default:
+			g.pace *= 0.9
 		}
-		g.limiter.SetLimit(max(pace*9/10, 1))
 	}
 	if until := now.Add(max(e.RetryAfter, time.Second)); until.After(g.quiet) {
 		g.quiet = until
 	}
-	g.since, g.served = g.quiet, 0
 }

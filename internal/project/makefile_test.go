@@ -24,7 +24,8 @@ func TestMakeHelp(t *testing.T) {
 		targets = append(targets, match[1])
 	}
 	for _, target := range []string{
-		"help", "generate", "check-generated", "demo", "test", "lint", "bench", "rename", "ci",
+		"help", "generate", "check-generated", "spec", "spec-diff", "spec-fetch", "compat", "demo", "test", "lint", "bench",
+		"consumer", "rename", "ci",
 	} {
 		if !slices.Contains(targets, target) {
 			t.Errorf("the Makefile has no target %s", target)

@@ -10,9 +10,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// Importers lists the modules that a program may compile because it imports the package api.
+var Importers = []string{
+	"github.com/apapsch/go-jsonmerge/v2", // needed by runtime
+	"github.com/google/uuid",             // needed by runtime
+	"github.com/oapi-codegen/runtime",
+	"golang.org/x/time",
+}
 
 // Root returns the folder of the go.mod that governs dir: dir itself or the nearest folder above it.
 func Root(dir string) (string, error) {
@@ -28,6 +37,22 @@ func Root(dir string) (string, error) {
 			return "", fmt.Errorf("no go.mod in %s or above", dir)
 		}
 	}
+}
+
+// moduleLine matches the module directive of a go.mod.
+var moduleLine = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)"?`)
+
+// ModulePath returns the path of the module at root.
+func ModulePath(root string) (string, error) {
+	content, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	match := moduleLine.FindSubmatch(content)
+	if match == nil {
+		return "", fmt.Errorf("go.mod in %s names no module", root)
+	}
+	return string(match[1]), nil
 }
 
 // Files lists the files of the project at root as they are in the work tree, uncommitted edits included: what git

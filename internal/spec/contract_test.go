@@ -6,17 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
-	"maps"
 	"mime/multipart"
 	"net/http"
 	"os"
 	"path"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,11 +136,13 @@ func newBranchValidator(t *testing.T, next http.RoundTripper, schema string) *va
 
 func (v *validator) RoundTrip(req *http.Request) (*http.Response, error) {
 	// RoundTrip must not change the request, and validation reads its body.
-	checked := req.Clone(req.Context())
-	var err error
-	if checked.Body, err = req.GetBody(); err != nil {
+	body, err := io.ReadAll(req.Body)
+	if err := errors.Join(err, req.Body.Close()); err != nil {
 		v.t.Error(err)
 	}
+	checked := req.Clone(req.Context())
+	req = req.Clone(req.Context())
+	checked.Body, req.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
 	route, params, err := v.router.FindRoute(checked)
 	if err != nil {
 		v.t.Errorf("%s %s is not described: %v", req.Method, req.URL, err)
@@ -234,6 +230,81 @@ func TestExchangesAreDescribed(t *testing.T) {
 		if v.seen[exchange] == 0 {
 			t.Errorf("no exchange %q was validated, only %v", exchange, v.seen)
 		}
+	}
+}
+
+// TestVerbsAreDescribed has every verb of the agents family talk to the stand-in server: requests
+// match the description, and so do answers, under the branch of their agent. Streams are not
+// described: docs.bigmodel.cn guides, recorded slide streams.
+func TestVerbsAreDescribed(t *testing.T) {
+	t.Parallel()
+	translation, video := api.NewTranslationRequest("Hello", api.LanguageFrench), api.NewVideoRequest(api.TemplateBodyShake, "https://media.example.com/a.jpg", "wave")
+	fold := func(client *api.ClientWithResponses, request api.AgentRequest) error {
+		for _, err := range client.Stream(t.Context(), request) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		name, schema, exchange string
+		streams                bool
+		call                   func(*api.ClientWithResponses, *zaitest.Server) error
+	}{
+		{"Invoke a translation", "TranslationAgentResponse", "/v1/agents 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Invoke(t.Context(), translation)
+			return err
+		}},
+		{"Submit a video", "SpecialEffectsVideosAgentResponse", "/v1/agents 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			task, err := client.Submit(t.Context(), video)
+			if err == nil {
+				_, err = client.Wait(t.Context(), task)
+			}
+			return err
+		}},
+		{"Stream a translation", "TranslationAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error { return fold(client, translation) }},
+		{"Stream slides", "GlmSlideAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			return fold(client, api.NewSlidesRequest("Tides"))
+		}},
+		{"Invoke slides", "GlmSlideAgentResponse", "/v1/agents 200", true, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Invoke(t.Context(), api.NewSlidesRequest("Tides"))
+			return err
+		}},
+		{"Conversation", "", "/v1/agents/conversation 200", false, func(client *api.ClientWithResponses, srv *zaitest.Server) error {
+			_, err := client.Conversation(t.Context(), api.ConversationRequest{
+				ConversationID:  srv.AddConversation(zaitest.TaskScript{}),
+				CustomVariables: api.ConversationOptions{IncludePDF: true, Pages: []api.PageExport{{Position: 1, Width: 595.28, Height: 841.89}}},
+			})
+			return err
+		}},
+		{"Upload", "", "/paas/v4/files 200", false, func(client *api.ClientWithResponses, _ *zaitest.Server) error {
+			_, err := client.Upload(t.Context(), "terms.xlsx", strings.NewReader("content"))
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			srv := zaitest.NewUnstartedServer()
+			defer srv.Close()
+			srv.URL = api.DefaultServer
+			v := newBranchValidator(t, srv.Transport(), test.schema)
+			v.t = t
+			undescribed := 0
+			if test.streams {
+				v.report = func(string, ...any) { undescribed++ }
+			}
+			client, err := api.New(srv.APIKey, api.WithHTTPClient(&http.Client{Transport: v}), api.WithMaxAttempts(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := test.call(client, srv); err != nil {
+				t.Error(err)
+			}
+			if v.seen[test.exchange] == 0 || test.streams != (undescribed > 0) {
+				t.Errorf("exchanges %v, %d of them are not described", v.seen, undescribed)
+			}
+		})
 	}
 }
 
@@ -484,151 +555,55 @@ func requestValidator(t *testing.T, doc *openapi3.T) func(*http.Request) error {
 	}
 }
 
-// enumOf binds the properties that have named values to the Go types of their values.
-var enumOf = map[string]string{
-	"agent_id":      "AgentID",
-	"status":        "Status",
-	"finish_reason": "FinishReason",
-	"role":          "Role",
-	"type":          "PartType",
-	"phase":         "Phase",
-	"source_lang":   "Language",
-	"target_lang":   "Language",
-	"strategy":      "Strategy",
-	"template":      "Template",
-}
-
-// plain lists the properties that have named values and no enum type, with the reason.
-var plain = map[string]string{
-	"purpose":     "one value, which the client sets itself",
-	"reason_lang": "two words that no program looks at",
-	"stream":      "a boolean",
-	"tool_name":   "tool calls are carried through as they were received",
-}
-
-// notInText lists the constants that no text of the description names, with their source.
-var notInText = map[string]string{
-	"FinishReason model_context_window_exceeded": "docs.z.ai, page of POST /paas/v4/chat/completions",
-	"Language zh":      "official Python SDK, example of a translation",
-	"PartType file_id": "docs.bigmodel.cn OpenAPI, requests of POST /v1/agents",
-	"Role system":      "docs.bigmodel.cn OpenAPI, requests of POST /v1/agents",
-}
-
 // TestEnumsMatchTexts: every value that the description names, in an enum or in a text, has a
-// constant, and every constant is named there or listed above.
+// constant, and every constant is named there or listed with another source.
 func TestEnumsMatchTexts(t *testing.T) {
 	t.Parallel()
-	named := map[string]bool{}
-	var root yaml.Node
-	if err := yaml.Unmarshal(zai.Spec(), &root); err != nil {
+	constants, generated, err := spec.Constants("../../api")
+	if err != nil {
 		t.Fatal(err)
 	}
-	properties(&root, func(name string, schema property) {
-		values := schema.Enum
-		for _, value := range quoted.FindAllStringSubmatch(schema.Description, -1) {
-			values = append(values, value[1])
-		}
-		for _, value := range values {
-			enum, ok := enumOf[name]
-			if _, isPlain := plain[name]; ok == isPlain {
-				t.Errorf("the property %q has the value %q: bound to an enum type %v, listed without one %v", name, value, ok, isPlain)
-			} else if ok {
-				named[enum+" "+value] = true
-			}
-		}
-	})
-	if len(named) < 60 {
-		t.Fatalf("the texts name only %v", slices.Collect(maps.Keys(named)))
-	}
-	constants := enumConstants(t)
-	for value := range named {
-		if !constants[value] {
-			t.Errorf("the description names %s, and package api has no constant for it", value)
+	for _, name := range generated {
+		if name != "DefaultServer" {
+			t.Errorf("the generated constant %s: give its enum an x-go-type", name)
 		}
 	}
-	for value := range constants {
-		_, listed := notInText[value]
-		if named[value] == listed {
-			t.Errorf("constant %s: named in the description %v, listed with another source %v", value, named[value], listed)
-		}
+	values, err := spec.NamedValues(zai.Spec())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for value := range notInText {
-		if !constants[value] {
-			t.Errorf("%s is listed and is no constant", value)
-		}
+	if len(values) < 60 {
+		t.Fatalf("the texts name only %v", values)
+	}
+	for _, problem := range slices.Concat(spec.WithoutConstant(values, constants), spec.WithoutText(values, constants)) {
+		t.Error(problem)
 	}
 }
 
-// quoted matches a value in a text: in backticks, or in typographic quotes.
-var quoted = regexp.MustCompile("[`‘]([A-Za-z0-9_-]+)[`’]")
-
-// property is what the schema of a property says about its values.
-type property struct {
-	Description string
-	Enum        []string
-}
-
-// properties calls visit for every property of every schema.
-func properties(n *yaml.Node, visit func(name string, schema property)) {
-	for i, child := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "properties" {
-			for j := 0; j+1 < len(child.Content); j += 2 {
-				var schema property
-				if child.Content[j+1].Decode(&schema) == nil {
-					visit(child.Content[j].Value, schema)
-				}
-			}
-		}
-		properties(child, visit)
+// TestEnumsSeeDrift: the check above is not blind.
+func TestEnumsSeeDrift(t *testing.T) {
+	t.Parallel()
+	constants := map[string]bool{"Status pending": true, "Status gone": true, "Role system": true}
+	values, err := spec.NamedValues([]byte("properties:\n" +
+		"  status: {description: '`pending` or ‘canceled’', enum: [pending, expired]}\n" +
+		"  kind: {description: '`new`'}\n" +
+		"  purpose: {enum: [agent]}\n"))
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// enumConstants returns the constants of the hand-written open enums of package api, as
-// "type value". Error codes have a table of their own.
-func enumConstants(t *testing.T) map[string]bool {
-	t.Helper()
-	files, err := filepath.Glob("../../api/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no files of package api", err)
-	}
-	constants := map[string]bool{}
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, decl := range file.Decls {
-			gen, ok := decl.(*ast.GenDecl)
-			if !ok || gen.Tok != token.CONST {
-				continue
-			}
-			for _, spec := range gen.Specs {
-				constant, ok := spec.(*ast.ValueSpec)
-				if ok && strings.HasSuffix(name, ".gen.go") && constant.Names[0].Name != "DefaultServer" {
-					t.Errorf("the generated constant %s: give its enum an x-go-type", constant.Names[0].Name)
-				}
-				if !ok || constant.Type == nil {
-					continue
-				}
-				enum, ok := constant.Type.(*ast.Ident)
-				if !ok || enum.Name == "ErrorCode" {
-					continue
-				}
-				for _, expr := range constant.Values {
-					literal, ok := expr.(*ast.BasicLit)
-					if !ok || literal.Kind != token.STRING {
-						continue
-					}
-					value, err := strconv.Unquote(literal.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					constants[enum.Name+" "+value] = true
-				}
-			}
+	missing := strings.Join(spec.WithoutConstant(values, constants), "\n")
+	for _, word := range []string{"Status canceled", "Status expired", `"kind"`} {
+		if !strings.Contains(missing, word) {
+			t.Errorf("%s is not missed in\n%s", word, missing)
 		}
 	}
-	return constants
+	if strings.Count(missing, "\n") != 2 {
+		t.Errorf("got\n%s", missing)
+	}
+	left := strings.Join(spec.WithoutText(values, constants), "\n")
+	if !strings.Contains(left, "Status gone") || !strings.Contains(left, "Language zh") || strings.Contains(left, "Role system") {
+		t.Errorf("got\n%s", left)
+	}
 }
 
 // TestOverlaySaysWhy: every correction gives its reason.

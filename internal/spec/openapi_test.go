@@ -111,15 +111,3 @@ func flatten(t *testing.T, data []byte) map[string]string {
 	walk("", doc.Content[0])
 	return nodes
 }
-
-// TestPageIsTheOnePublished guards the vendored page against an editor that
-// tidies it: the published file ends with its closing fence.
-func TestPageIsTheOnePublished(t *testing.T) {
-	data, err := os.ReadFile("pages/get-async-result.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.HasSuffix(data, []byte("\n````")) || bytes.Contains(data, []byte("\r")) {
-		t.Error("pages/get-async-result.md was edited: keep it byte for byte as published")
-	}
-}

@@ -42,6 +42,9 @@ type Page struct {
 	// empty for a vendored page.
 	Source string
 
+	// URL is the address that the header of a vendored page gives, if any.
+	URL string
+
 	// Doc is the document's top-level mapping, without comments and without
 	// the mark of a transcribed page. Its lines are lines of the file.
 	Doc *yaml.Node
@@ -124,6 +127,7 @@ func readPage(name string, data []byte) (*Page, error) {
 	var err error
 	switch path.Ext(name) {
 	case ".md":
+		page.URL = readHeader(data).URL
 		page.Doc, err = findDocument(text)
 	case ".yaml", ".yml":
 		page.Doc, err = parse(block{text: text})
@@ -383,6 +387,9 @@ func failure(n *yaml.Node, format string, args ...any) error {
 // children ranges over what a mapping or a sequence holds, by key or index.
 func children(n *yaml.Node) iter.Seq2[string, *yaml.Node] {
 	return func(yield func(string, *yaml.Node) bool) {
+		if n == nil {
+			return
+		}
 		for i, child := range n.Content {
 			key := strconv.Itoa(i)
 			if n.Kind == yaml.MappingNode {
@@ -400,6 +407,9 @@ func children(n *yaml.Node) iter.Seq2[string, *yaml.Node] {
 
 // lookup returns the value of a key of a mapping, or nil.
 func lookup(n *yaml.Node, name string) *yaml.Node {
+	if n == nil {
+		return nil
+	}
 	for key, value := range children(n) {
 		if n.Kind == yaml.MappingNode && key == name {
 			return value

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -41,7 +42,7 @@ func rename(ctx context.Context, root, to string, out io.Writer) error {
 	if err := validate(to); err != nil {
 		return err
 	}
-	from, err := modulePath(root)
+	from, err := project.ModulePath(root)
 	if err != nil {
 		return err
 	}
@@ -61,15 +62,15 @@ func rename(ctx context.Context, root, to string, out io.Writer) error {
 	var changes []change
 	replace := replacer(from, to)
 	for _, name := range files {
-		path := filepath.Join(root, filepath.FromSlash(name))
-		info, err := os.Lstat(path)
+		file := filepath.Join(root, filepath.FromSlash(name))
+		info, err := os.Lstat(file)
 		if err != nil {
 			return err
 		}
 		if !info.Mode().IsRegular() || strings.HasPrefix(name, pages) {
 			continue
 		}
-		old, err := os.ReadFile(path)
+		old, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
@@ -77,13 +78,16 @@ func rename(ctx context.Context, root, to string, out io.Writer) error {
 		if bytes.Equal(old, content) || bytes.IndexByte(old, 0) >= 0 {
 			continue
 		}
+		if path.Base(name) == "go.mod" {
+			content = requireMajor(content, to)
+		}
 		if strings.HasSuffix(name, ".go") {
 			// The new path may sort elsewhere among the imports.
 			if formatted, err := format.Source(content); err == nil {
 				content = formatted
 			}
 		}
-		changes = append(changes, change{path, content, info.Mode().Perm()})
+		changes = append(changes, change{file, content, info.Mode().Perm()})
 	}
 	for _, c := range changes {
 		if err := os.WriteFile(c.path, c.content, c.perm); err != nil {
@@ -92,22 +96,6 @@ func rename(ctx context.Context, root, to string, out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, "the module is now %s, was %s: %d files changed\n", to, from, len(changes))
 	return err
-}
-
-// moduleLine matches the module directive of a go.mod.
-var moduleLine = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)"?`)
-
-// modulePath returns the path of the module at root.
-func modulePath(root string) (string, error) {
-	content, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	if err != nil {
-		return "", err
-	}
-	match := moduleLine.FindSubmatch(content)
-	if match == nil {
-		return "", fmt.Errorf("go.mod in %s names no module", root)
-	}
-	return string(match[1]), nil
 }
 
 var (
@@ -141,6 +129,19 @@ func validate(path string) error {
 		return fmt.Errorf("module path %q ends with %s: a major version starts with v2", path, last)
 	}
 	return nil
+}
+
+var majorElem = regexp.MustCompile(`/v([2-9]|[1-9]\d+)$`)
+
+// requireMajor gives the requirement of a module, which the modules below it replace by its folder, a version that suits
+// its path.
+func requireMajor(goMod []byte, module string) []byte {
+	major := "0"
+	if match := majorElem.FindStringSubmatch(module); match != nil {
+		major = match[1]
+	}
+	require := regexp.MustCompile(`(?m)^((?:require)?\s+` + regexp.QuoteMeta(module) + `) v\d+\.0\.0\b`)
+	return require.ReplaceAll(goMod, []byte("${1} v"+major+".0.0"))
 }
 
 // replacer returns a function that replaces the module path from by to where it stands for itself or begins a longer
