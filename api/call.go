@@ -165,7 +165,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 
 // requestID is the server's id of a request.
 func requestID(h http.Header, r *Result) string {
-	return cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID)
+	return redact(cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID))
 }
 
 // readAll reads a whole body. The buffer grows faster once it is large, so that little
@@ -235,7 +235,10 @@ func retryAfter(value string) time.Duration {
 // redact takes the queries of addresses, relative ones too, out of a text: they may hold a
 // signature.
 func redact(text string) string {
-	const ends = " \t\r\n\"'<>" // an address
+	if !strings.Contains(text, "?") {
+		return text
+	}
+	const ends = " \t\r\n\"'<>" // an address; a query may hold the single quote
 	var b strings.Builder
 	for {
 		head, query, found := strings.Cut(text, "?")
@@ -246,7 +249,7 @@ func redact(text string) string {
 		b.WriteByte('?')
 		text = query
 		if path := head[strings.LastIndexAny(head, ends)+1:]; path == "" || strings.ContainsAny(path, "/.") {
-			if text = strings.TrimLeftFunc(query, func(r rune) bool { return !strings.ContainsRune(ends, r) }); text != query {
+			if text = strings.TrimLeftFunc(query, func(r rune) bool { return r == '\'' || !strings.ContainsRune(ends, r) }); text != query {
 				b.WriteString("…")
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -119,8 +120,8 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 		return context.Cause(attempt)
 	}
 	err = withoutURL(err)
-	if text := err.Error(); mask(text, key) != text {
-		return &maskedError{text: mask(text, key), err: err}
+	if text := redact(mask(err.Error(), key)); text != err.Error() {
+		return &maskedError{text: text, err: err}
 	}
 	return err
 }
@@ -131,13 +132,14 @@ var (
 	errForeign  = errors.New("the HTTP client followed a redirect to another origin")
 )
 
-// maskedError is an error whose text held the key. It can be compared and not unwrapped.
+// maskedError is an error whose text held the key or the query of an address. It can be compared and not unwrapped.
 type maskedError struct {
 	text string
 	err  error
 }
 
 func (e *maskedError) Error() string        { return e.text }
+func (e *maskedError) GoString() string     { return strconv.Quote(e.text) }
 func (e *maskedError) Is(target error) bool { return errors.Is(e.err, target) }
 
 // body is the body of an answer: bounded, masked, and the end of its attempt.
@@ -288,7 +290,7 @@ func (r *Result) hide(key string) {
 		*s = mask(*s, key)
 	}
 	if r.Error != nil {
-		r.Error.Code, r.Error.Message = ErrorCode(mask(string(r.Error.Code), key)), mask(r.Error.Message, key)
+		r.Error.Code, r.Error.Message = ErrorCode(redact(mask(string(r.Error.Code), key))), mask(r.Error.Message, key)
 	}
 }
 

@@ -181,6 +181,9 @@ func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
 	var first []byte
 	var count, skipped int
 	var done bool
+	if crowded(body) {
+		skipped = maxSkipped
+	}
 	for skipped < maxSkipped {
 		event, err := events.next()
 		event = bytes.TrimSpace(event)
