@@ -249,7 +249,9 @@ func redact(text string) string {
 		b.WriteByte('?')
 		text = query
 		if path := head[strings.LastIndexAny(head, ends)+1:]; path == "" || strings.ContainsAny(path, "/.") {
-			if text = strings.TrimLeftFunc(query, func(r rune) bool { return r == '\'' || !strings.ContainsRune(ends, r) }); text != query {
+			text = strings.TrimLeftFunc(query, func(r rune) bool { return r == '\'' || !strings.ContainsRune(ends, r) })
+			cut := strings.TrimSuffix(query[:len(query)-len(text)], "'")
+			if text = query[len(cut):]; cut != "" {
 				b.WriteString("…")
 			}
 		}

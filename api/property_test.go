@@ -280,7 +280,7 @@ func propertyRetrieve(f testing.TB) func(*rapid.T) {
 		a, twice := propertyAnswer(rt, samples)
 		want := referenceDecode(a.status, a.header.Get("Content-Type"), a.body)
 		want.Message = strings.ReplaceAll(want.Message, "Signature=s", "…") // No error holds the query of an address.
-		r, err := samplePlay(f.Context(), client, a)
+		r, err := samplePlay(rt.Context(), client, a)
 		if e, ok := errors.AsType[*api.Error](err); ok && (e.StatusCode != a.status || len(e.Body) > 4<<10) {
 			t.Errorf("HTTP %d became HTTP %d, with %d bytes of it", a.status, e.StatusCode, len(e.Body))
 		}
