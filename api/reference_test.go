@@ -63,7 +63,7 @@ func referenceParse(text string) (referenceObject, bool) {
 	if d.Decode(&value) != nil {
 		return nil, false
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns it bare.
+	if _, err := d.Token(); err != io.EOF {
 		return nil, false
 	}
 	o, ok := value.(referenceObject)

@@ -66,7 +66,7 @@ func TestPinned(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := filepath.Base(path)
-		if !regexp.MustCompile(`(?m)^permissions:\n  contents: read$|^permissions: \{\}$`).Match(content) {
+		if !regexp.MustCompile(`(?m)^permissions:\n {2}contents: read$|^permissions: \{\}$`).Match(content) {
 			t.Errorf("%s does not begin with the least permissions", name)
 		}
 		for line := range strings.Lines(string(content)) {
