@@ -184,7 +184,7 @@ func (g *guard) readAll(resp *http.Response) ([]byte, error) {
 			if cap(buf) >= 1<<20 {
 				factor = 4
 			}
-			buf = slices.Grow(buf, int(min(int64(cap(buf))*int64(factor), g.maxBody+room))-len(buf))
+			buf = slices.Grow(buf, int(min(int64(cap(buf)*factor)-room, g.maxBody))+room-len(buf))
 		}
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; err != nil {

@@ -100,8 +100,8 @@ func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 }
 
 // WithTimeout bounds one attempt, from the first byte sent to the last byte of the body
-// read; of a stream or a file, to the header. The default is 60 s. The context bounds the
-// whole call, all attempts included.
+// read; of a stream or a file, until it begins; of an upload, without the time it takes to send
+// the file. The default is 60 s. The context bounds the whole call, all attempts included.
 func WithTimeout(d time.Duration) ClientOption {
 	return withGuard("WithTimeout", d > 0, func(g *guard) { g.timeout = d })
 }
@@ -113,9 +113,9 @@ func WithMaxBody(n int64) ClientOption {
 	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = n })
 }
 
-// WithMaxAttempts bounds the requests that one read makes, the first included. The
-// default is 3; 1 means no retries. Reads are retried: Retrieve, Conversation, DownloadFile.
-// Invoke, Submit and Stream send again only what HTTP 429 proves not to have been taken.
+// WithMaxAttempts bounds the requests that one call makes, the first included. The default is 3; 1
+// means no retries. Retrieve, Conversation and DownloadFile are reads and are retried; Invoke,
+// Submit and Stream only after an answer that proves that nothing was created; Upload never.
 func WithMaxAttempts(n int) ClientOption {
 	return withGuard("WithMaxAttempts", n > 0, func(g *guard) { g.maxAttempts = n })
 }

@@ -316,6 +316,68 @@ func TestSecurityBombs(t *testing.T) { //nolint:paralleltest // It measures the 
 	}
 }
 
+// TestSecurityEndlessEvents: whatever a stream repeats without an end, Invoke keeps no more of
+// it than WithMaxBody says, and ends with the context where there is nothing to keep.
+func TestSecurityEndlessEvents(t *testing.T) {
+	t.Parallel()
+	say := func(part string) string {
+		return `data: {"choices":[{"delta":[{"content":[` + part + "]}]}]}\n\n"
+	}
+	for name, event := range map[string]string{
+		"texts":        say(`{"text":"aaaa"}`),
+		"phases":       say(`{"text":"a","phase":"thinking"},{"text":"b"}`),
+		"addresses":    say(`{"file_url":"https://x.example/a"}`),
+		"objects":      say(`{"object":{"a":1}}`),
+		"tool calls":   say(`{"object":{"tool_name":"t","position":[1],"output":"x"}}`),
+		"videos":       "data: {\"video_result\":[{\"url\":\"https://x.example/a\"}]}\n\n",
+		"empty videos": "data: {\"video_result\":[{},{},{}]}\n\n",
+		"one event":    "data: x",
+		"lines":        "data: x\n",
+		"empty events": "data: {\"choices\":[]}\n\n",
+		"empty parts":  say(`{}`),
+		"comments":     ": ping\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				doer := retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+					resp := securityAnswer(http.StatusOK, "")
+					resp.Request = req
+					resp.Header.Set("Content-Type", "text/event-stream")
+					resp.Body = io.NopCloser(&securityEndless{ctx: req.Context(), event: strings.Repeat(event, 20)})
+					return resp, nil
+				})
+				client, err := api.New(retrieveKey, api.WithHTTPClient(doer), api.WithMaxBody(10_000))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = client.Invoke(ctx, api.NewSlidesRequest("cats"))
+				kept := !slices.Contains([]string{"empty events", "empty parts", "empty videos", "comments"}, name)
+				if kept && !errors.Is(err, api.ErrBodyTooLarge) || !kept && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+// securityEndless says the same every second.
+type securityEndless struct {
+	ctx   context.Context
+	event string
+}
+
+func (r *securityEndless) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		return copy(p, r.event), nil
+	case <-r.ctx.Done():
+		return 0, r.ctx.Err()
+	}
+}
+
 // TestSecurityManyValues: what is refused for its many values is no answer that anybody gives.
 func TestSecurityManyValues(t *testing.T) {
 	t.Parallel()
