@@ -96,8 +96,8 @@ cover: ## Show what the tests of api do not reach; fails below 95 % of the hand-
 
 fuzz: ## Run each fuzz target for FUZZTIME, from the inputs kept in testdata/fuzz. What fails is kept there too.
 	@$(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go); do \
-			echo "$$pkg $$target" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 1s "$$pkg" </dev/null || exit 1; \
+		for target in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "$$pkg $$target" && $(GO) test -vet off -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 1s "$$pkg" </dev/null || exit 1; \
 		done; \
 	done
 
