@@ -71,7 +71,11 @@ func (a *Accumulator) Add(event *Result) error {
 	}
 	a.complete = a.complete || event.Status == StatusSuccess
 	r := &a.result
-	r.VideoResult = append(r.VideoResult, event.VideoResult...)
+	for _, v := range event.VideoResult {
+		if v != (VideoResult{}) { // Empty ones would pass any bound.
+			r.VideoResult = append(r.VideoResult, v)
+		}
+	}
 	r.ID, r.RequestID = cmp.Or(event.ID, r.ID), cmp.Or(event.RequestID, r.RequestID)
 	r.AgentID, r.ConversationID = cmp.Or(event.AgentID, r.AgentID), cmp.Or(event.ConversationID, r.ConversationID)
 	r.Usage, r.Error = cmp.Or(event.Usage, r.Usage), cmp.Or(event.Error, r.Error)

@@ -108,7 +108,8 @@ func WithTimeout(d time.Duration) ClientOption {
 
 // WithMaxBody bounds the bytes of one answer, after decompression; of one event of a stream;
 // and of what Invoke folds a stream into. The default is 16 MiB. More is an error that
-// matches ErrBodyTooLarge.
+// matches ErrBodyTooLarge. Since small values take more room read than written, an answer of more
+// than 65,536 of them that take fewer than 24 bytes on average matches ErrMalformed.
 func WithMaxBody(n int64) ClientOption {
 	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = n })
 }
@@ -167,7 +168,7 @@ func baseURL(s string) (*url.URL, error) {
 	case u.RawPath != "" || path.Clean("/"+p) != "/"+strings.TrimPrefix(p, "/"):
 		return nil, errors.New("its path is not plain")
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: p}, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(u.Host, ":"), Path: p}, nil
 }
 
 // withoutURL takes the URL out of an error of net/url or net/http.

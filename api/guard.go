@@ -12,6 +12,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -118,8 +119,8 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 		return context.Cause(attempt)
 	}
 	err = withoutURL(err)
-	if text := err.Error(); mask(text, key) != text {
-		return &maskedError{text: mask(text, key), err: err}
+	if text := redact(mask(err.Error(), key)); text != err.Error() {
+		return &maskedError{text: text, err: err}
 	}
 	return err
 }
@@ -130,13 +131,14 @@ var (
 	errForeign  = errors.New("the HTTP client followed a redirect to another origin")
 )
 
-// maskedError is an error whose text held the key. It can be compared and not unwrapped.
+// maskedError is an error whose text held the key or the query of an address. It can be compared and not unwrapped.
 type maskedError struct {
 	text string
 	err  error
 }
 
 func (e *maskedError) Error() string        { return e.text }
+func (e *maskedError) GoString() string     { return strconv.Quote(e.text) }
 func (e *maskedError) Is(target error) bool { return errors.Is(e.err, target) }
 
 // body is the body of an answer: bounded, masked, and the end of its attempt.
@@ -314,6 +316,17 @@ func mask(s, key string) string {
 		return s
 	}
 	return strings.ReplaceAll(s, key, stars(key))
+}
+
+// hide masks the key where errors and logs show what the server wrote: in JSON it may have
+// been spelled with escapes, which a reader of bytes does not find.
+func (r *Result) hide(key string) {
+	for _, s := range [...]*string{(*string)(&r.AgentID), &r.AsyncID, &r.ConversationID, &r.ID, &r.RequestID, &r.RawStatus} {
+		*s = mask(*s, key)
+	}
+	if r.Error != nil {
+		r.Error.Code, r.Error.Message = ErrorCode(redact(mask(string(r.Error.Code), key))), mask(r.Error.Message, key)
+	}
 }
 
 func stars(key string) string { return strings.Repeat("*", len(key)) }

@@ -117,6 +117,7 @@ func (s *stream) next() (*Result, *Error) {
 		s.count++
 	}
 	last := &s.last
+	r.hide(s.body.key)
 	last.ID, last.RequestID = cmp.Or(r.ID, last.ID), cmp.Or(r.RequestID, last.RequestID)
 	last.ConversationID = cmp.Or(r.ConversationID, last.ConversationID)
 	r.Skipped, r.StatusCode, r.RequestID, r.ConversationID = s.events.skipped, s.resp.StatusCode, s.requestID(), last.ConversationID
@@ -146,6 +147,9 @@ func (s *stream) broken(err error) *Error {
 
 // decodeStream reads a whole event stream and folds its events into one Result.
 func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
+	if crowded(body) {
+		return decodeJSON(status, nil, false) // It is read as nothing.
+	}
 	events := eventReader{r: bufio.NewReader(bytes.NewReader(body)), max: int64(len(body))}
 	all := Accumulator{MaxBody: math.MaxInt64}
 	var first []byte
