@@ -14,7 +14,7 @@ gremlins = $(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VER
 actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 # What reports on changes is a module of its own, and is built for each run: "go run" would hide its exit code.
-tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; trap 'exit 130' HUP INT TERM; \
 	$(GO) build -C internal/tools -o "$$dir/" ./specupdate ./compat; "$$dir"
 
 # Modules below this one, which "./..." does not reach.
@@ -24,6 +24,7 @@ MODULES := internal/tools internal/consumer
 ARGS ?=
 BENCH ?= .
 BENCHTIME ?= 30ms
+FUZZTIME ?= 5s
 ROUNDS ?= 10
 MUTATE ?= errors.go decode.go call.go wait.go
 OPS ?=
@@ -33,7 +34,7 @@ TESTFLAGS ?=
 UNCOMPILED ?=
 
 .PHONY: help generate check-generated spec spec-diff spec-fetch compat demo test lint fmt tidy bench footprint cover mutate
-.PHONY: consumer rename ci
+.PHONY: fuzz consumer rename ci
 
 help: ## List the targets.
 	@echo 'usage: make TARGET'
@@ -93,6 +94,13 @@ footprint: ## Show what an importer of api takes on; fails beyond the limits.
 cover: ## Show what the tests of api do not reach; fails below 95 % of the hand-written statements.
 	@$(GO) run ./internal/project/cover
 
+fuzz: ## Run each fuzz target for FUZZTIME, from the inputs kept in testdata/fuzz. What fails is kept there too.
+	@$(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
+		for target in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "$$pkg $$target" && $(GO) test -vet off -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 1s "$$pkg" </dev/null || exit 1; \
+		done; \
+	done
+
 mutate: ## Change the code in small ways and see which changes no test notices (MUTATE names the files; takes long).
 	@$(gremlins) unleash --workers 1 --timeout-coefficient 10 --exclude-files ^zaitest/ $$(cd api && for f in *.go; do \
 		case " $(MUTATE) " in *" $$f "*) ;; *) printf ' --exclude-files ^%s$$' "$$f" ;; esac; done) ./api
@@ -109,6 +117,7 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=
+	@echo '== fuzz' && $(MAKE) fuzz FUZZTIME=5s
 	@echo '== test of the tools' && cd internal/tools && $(GO) test ./...
 	@echo '== consumer' && $(MAKE) consumer
 	@echo '== compat' && $(MAKE) compat

@@ -44,6 +44,9 @@ func (a *Accumulator) Add(event *Result) error {
 	for _, p := range event.parts() {
 		size += int64(len(p.Text) + len(p.Object) + len(p.VideoURL) + len(p.FileURL) + len(p.ImageURL) + len(p.URL))
 	}
+	for i := range event.VideoResult {
+		size += int64(len(event.VideoResult[i].URL) + len(event.VideoResult[i].CoverImageURL))
+	}
 	if limit := cmp.Or(a.MaxBody, defaultMaxBody); size > limit {
 		return fmt.Errorf("%w of %d bytes: the texts of a stream", ErrBodyTooLarge, limit)
 	}
@@ -68,7 +71,11 @@ func (a *Accumulator) Add(event *Result) error {
 	}
 	a.complete = a.complete || event.Status == StatusSuccess
 	r := &a.result
-	r.VideoResult = append(r.VideoResult, event.VideoResult...)
+	for _, v := range event.VideoResult {
+		if v != (VideoResult{}) { // Empty ones would pass any bound.
+			r.VideoResult = append(r.VideoResult, v)
+		}
+	}
 	r.ID, r.RequestID = cmp.Or(event.ID, r.ID), cmp.Or(event.RequestID, r.RequestID)
 	r.AgentID, r.ConversationID = cmp.Or(event.AgentID, r.AgentID), cmp.Or(event.ConversationID, r.ConversationID)
 	r.Usage, r.Error = cmp.Or(event.Usage, r.Usage), cmp.Or(event.Error, r.Error)
@@ -85,7 +92,7 @@ func (a *Accumulator) part(role Role, phase Phase, p Part) {
 	case plain && len(a.text) > 0 && a.messages[len(a.messages)-1].Phase == phase:
 		a.text = append(a.text, p.Text...)
 		return
-	case bare && p.Text == "" && a.goesOn(p.Object):
+	case bare && p.Text == "" && (p.Object == nil || a.goesOn(p.Object)):
 		return
 	}
 	a.flush(a.messages)
@@ -99,7 +106,10 @@ func (a *Accumulator) part(role Role, phase Phase, p Part) {
 // flush writes the pending text into the last message.
 func (a *Accumulator) flush(messages []Message) {
 	if len(a.text) > 0 {
-		messages[len(messages)-1].Content = []Part{{Type: PartText, Text: string(a.text)}}
+		last := &messages[len(messages)-1]
+		p := last.Content[0]
+		p.Text = string(a.text)
+		last.Content = []Part{p}
 	}
 }
 
@@ -171,8 +181,8 @@ func unescaped(o object) json.RawMessage {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if e.Encode(o) != nil {
-		return nil // The fields were read from JSON, so this cannot be.
+	if e.Encode(o) != nil { //nolint:errchkjson // The fields were read from JSON, so this cannot be.
+		return nil
 	}
 	return bytes.TrimSpace(b.Bytes())
 }

@@ -125,6 +125,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	} else {
 		r = &Result{}
 	}
+	r.hide(key)
 	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
@@ -151,7 +152,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		e.Message = "redirects are not followed"
 	case v == refused:
-		e.Message = strings.TrimSpace(http.StatusText(resp.StatusCode) + " " + line(resp.Header.Get("Content-Type"), 64))
+		e.Message = strings.TrimSpace(cmp.Or(http.StatusText(resp.StatusCode), "refused") + " " + line(resp.Header.Get("Content-Type"), 64))
 	}
 	tooLarge := errors.Is(err, ErrBodyTooLarge)
 	switch {
@@ -168,7 +169,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 
 // requestID is the server's id of a request.
 func requestID(h http.Header, r *Result) string {
-	return cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID)
+	return redact(cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID))
 }
 
 // readAll reads a whole body. The buffer grows faster once it is large, so that little
@@ -187,7 +188,7 @@ func (g *guard) readAll(resp *http.Response) ([]byte, error) {
 			if cap(buf) >= 1<<20 {
 				factor = 4
 			}
-			buf = slices.Grow(buf, int(min(int64(cap(buf))*int64(factor), g.maxBody+room))-len(buf))
+			buf = slices.Grow(buf, int(min(int64(cap(buf)*factor)-room, g.maxBody))+room-len(buf))
 		}
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; err != nil {
@@ -222,9 +223,10 @@ func retryAfter(value string) time.Duration {
 	if value = strings.TrimSpace(value); value == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
-	} else if errors.Is(err, strconv.ErrRange) {
+	if strings.Trim(value, "0123456789") == "" {
+		if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+			return time.Duration(seconds) * time.Second
+		}
 		return 1<<63 - 1
 	}
 	date, err := http.ParseTime(value)
@@ -237,7 +239,10 @@ func retryAfter(value string) time.Duration {
 // redact takes the queries of addresses, relative ones too, out of a text: they may hold a
 // signature.
 func redact(text string) string {
-	const ends = " \t\r\n\"'<>" // an address
+	if !strings.Contains(text, "?") {
+		return text
+	}
+	const ends = " \t\r\n\"'<>" // an address; a query may hold the single quote
 	var b strings.Builder
 	for {
 		head, query, found := strings.Cut(text, "?")
@@ -248,7 +253,9 @@ func redact(text string) string {
 		b.WriteByte('?')
 		text = query
 		if path := head[strings.LastIndexAny(head, ends)+1:]; path == "" || strings.ContainsAny(path, "/.") {
-			if text = strings.TrimLeftFunc(query, func(r rune) bool { return !strings.ContainsRune(ends, r) }); text != query {
+			text = strings.TrimLeftFunc(query, func(r rune) bool { return r == '\'' || !strings.ContainsRune(ends, r) })
+			cut := strings.TrimSuffix(query[:len(query)-len(text)], "'")
+			if text = query[len(cut):]; cut != "" {
 				b.WriteString("…")
 			}
 		}

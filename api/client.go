@@ -100,23 +100,24 @@ func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 	return New(key, opts...)
 }
 
-// WithTimeout bounds one attempt, from connecting to the last byte of the body read; of a
-// stream or a file, to the header. The default is 60 s. The context bounds the whole call,
-// all attempts included.
+// WithTimeout bounds one attempt, from connecting to the last byte of the body read; of a stream
+// or a file, until it begins; of an upload, without the time it takes to send the file. The
+// default is 60 s. The context bounds the whole call, all attempts included.
 func WithTimeout(d time.Duration) ClientOption {
 	return withGuard("WithTimeout", d > 0, func(g *guard) { g.timeout = d })
 }
 
 // WithMaxBody bounds the bytes of one answer, after decompression; of one event of a stream;
 // and of what Invoke folds a stream into. The default is 16 MiB. More is an error that
-// matches ErrBodyTooLarge.
+// matches ErrBodyTooLarge. Since small values take more room read than written, an answer of more
+// than 65,536 of them that take fewer than 24 bytes on average matches ErrMalformed.
 func WithMaxBody(n int64) ClientOption {
 	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = min(n, math.MaxInt64>>1) }) // There is arithmetic to come.
 }
 
-// WithMaxAttempts bounds the requests that one read makes, the first included. The
-// default is 3; 1 means no retries. Reads are retried: Retrieve, Conversation, DownloadFile.
-// Invoke, Submit and Stream send again only what HTTP 429 proves not to have been taken.
+// WithMaxAttempts bounds the requests that one call makes, the first included. The default is 3; 1
+// means no retries. Retrieve, Conversation and DownloadFile are reads and are retried; Invoke,
+// Submit and Stream only after an answer that proves that nothing was created; Upload never.
 func WithMaxAttempts(n int) ClientOption {
 	return withGuard("WithMaxAttempts", n > 0, func(g *guard) { g.maxAttempts = n })
 }
@@ -168,7 +169,7 @@ func baseURL(s string) (*url.URL, error) {
 	case u.RawPath != "" || path.Clean("/"+p) != "/"+strings.TrimPrefix(p, "/"):
 		return nil, errors.New("its path is not plain")
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: p}, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(u.Host, ":"), Path: p}, nil
 }
 
 // withoutURL takes the URL out of an error of net/url or net/http.

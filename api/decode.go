@@ -103,7 +103,10 @@ func (r *Result) UnmarshalJSON(data []byte) error {
 	if len(data) == 0 || data[0] != '{' {
 		return errors.New("zai: an answer is a JSON object")
 	}
-	got, _ := decodeJSON(http.StatusOK, data, true)
+	got, v := decodeJSON(http.StatusOK, data, true)
+	if v == unread {
+		return errCrowded
+	}
 	*r, r.Raw = *got, bytes.Clone(data)
 	return nil
 }
@@ -128,6 +131,9 @@ func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 // value is not an object; the object is nil when the fast path was enough. With unwrap,
 // an answer that is wrapped in data is taken out of it.
 func parse(body []byte, unwrap bool) (*Result, object, error) {
+	if crowded(body) {
+		return nil, nil, errCrowded
+	}
 	r := &Result{}
 	err := r.read(body)
 	// A status leaves no room for data and task_status, choices or an id leave none for an
@@ -155,6 +161,30 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 	r = looseResult(body, top)
 	r.Error = detail
 	return r, top, nil
+}
+
+var errCrowded = errors.New("zai: an answer of too many values")
+
+// crowded reports whether JSON or events hold more values than an answer does, on average one
+// in 24 bytes. Each takes some hundred bytes once it is read, so that small answers would
+// grow to gigabytes. The commas tell, once there are many, those within strings apart.
+func crowded(body []byte) bool {
+	left := max(1<<16, len(body)/24)
+	if bytes.Count(body, []byte(",")) <= left {
+		return false
+	}
+	quoted := false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			left--
+		}
+	}
+	return left < 0
 }
 
 // conclude fills Status and says what the answer amounts to. Top is nil when the answer

@@ -208,7 +208,7 @@ type TaskError struct {
 
 // Error gives the task, the code and the text on one short line.
 func (e *TaskError) Error() string {
-	return "zai: task " + line(string(e.Task.AgentID), 64) + " " + line(e.Task.AsyncID, 128) + " failed" + describe(e.Code, e.Message, e.RequestID)
+	return "zai: task " + strings.TrimSpace(line(string(e.Task.AgentID), 64)+" "+line(e.Task.AsyncID, 128)) + " failed" + describe(e.Code, e.Message, e.RequestID)
 }
 
 // Is reports whether target is the class of e.

@@ -398,7 +398,7 @@ func ExampleClientWithResponses_Submit() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
 
 	request := api.NewVideoRequest(api.TemplateFrenchKiss, "https://example.com/couple.jpg", "a kiss in the rain")
@@ -491,7 +491,7 @@ func ExampleClientWithResponses_Conversation() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
 
 	var deck api.Accumulator

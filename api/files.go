@@ -247,23 +247,25 @@ func (f *fetch) get(address string) (*http.Response, *Error) {
 }
 
 // check refuses an address to which no request must be made. Dialling 0.0.0.0 reaches
-// loopback too.
+// loopback too. Net/http maps names that are not ASCII to others, full-width digits to digits
+// for one, and some resolvers take a name that ends in a number for an address.
 func (f *fetch) check(u *url.URL) error {
-	host := strings.TrimSuffix(u.Hostname(), ".")
-	addr, _ := netip.ParseAddr(host)
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	addr, err := netip.ParseAddr(host)
+	local := isLoopback(host) || addr.Unmap().IsUnspecified() || strings.HasSuffix(host, ".localhost")
 	label := host[strings.LastIndexByte(host, '.')+1:]
-	local := isLoopback(host) || strings.EqualFold(label, "localhost") || addr.Unmap().IsUnspecified()
 	switch {
 	case host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("not an absolute https URL")
+	case err != nil && (strings.Trim(label, "0123456789") == "" || strings.HasPrefix(label, "0x")),
+		strings.ContainsFunc(host, func(r rune) bool { return r > '~' }):
+		return errors.New("its host is neither a plain name nor a plain address")
 	case u.User != nil:
 		return errors.New("it holds user info")
 	case local && !isLoopback(f.origin.Hostname()):
 		return errors.New("loopback is only for clients whose base URL is on loopback")
 	case u.Scheme == "http" && !local:
 		return errors.New("http is for loopback only")
-	case !addr.IsValid() && strings.IndexAny(label, "0123456789") == 0: // Some resolvers read 127.1 and 0x7f000001 as addresses.
-		return errors.New("its host is neither a name nor an address in the usual form")
 	default:
 		return nil
 	}

@@ -4,6 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"example.com/zai/api"
@@ -15,13 +21,7 @@ func FuzzRetrieve(f *testing.F) {
 	for _, s := range sampleManifestOf(f).Samples {
 		f.Add(s.HTTPStatus, s.Headers["Content-Type"], s.answer(f).body)
 	}
-	for _, b := range matrixBodies {
-		f.Add(200, "application/json", []byte(b.body))
-	}
-	for _, row := range decodeRows() {
-		a := row.answer()
-		f.Add(a.status, a.header.Get("Content-Type"), a.body)
-	}
+	// TestDecode and TestMatrix play more, which as seeds would take the time of a short run.
 	client := sampleClient(f)
 	f.Fuzz(func(t *testing.T, status int, ctype string, body []byte) {
 		status = 200 + int(uint(status)%400)
@@ -87,4 +87,65 @@ func fuzzHasError(body []byte) bool {
 	message, _ := failure["message"].(string)
 	code, _ := failure["code"].(string)
 	return message != "" || code != "" && code != "0" && code != "200"
+}
+
+// FuzzStream plays any stream, whole and in random pieces: the events are the same, Invoke agrees
+// with them, and nothing is a success without a terminal mark or [DONE].
+func FuzzStream(f *testing.F) {
+	for _, s := range sampleManifestOf(f).Samples {
+		if a := s.answer(f); s.HTTPStatus == http.StatusOK {
+			f.Add(uint64(len(a.body)), a.header.Get("Content-Type"), a.body)
+		}
+	}
+	for _, body := range []string{
+		"\ufeff\r\n: hi\r\rdata:{\r\ndata: }\r\n\r\ndata: [DONE]", "data\n\ndata: null\n\n\n", "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\r\r",
+		": " + strings.Repeat("a", 5000), "\n\ndat", "data: {\"choices\":null}\n\n" + strings.Repeat("data: {}\n", 600),
+		"data: {\"id\":\"" + sampleKey + "\"}\n\ndata: {\"error\":{\"message\":\"" + sampleKey + "\"}}\n\n",
+	} {
+		f.Add(uint64(1), "text/event-stream", []byte(body))
+		f.Add(uint64(2), "", []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, contentType string, body []byte) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		play := func(size func(int) int) (*api.ClientWithResponses, []*api.Result, error) {
+			client := streamVia(t, contentType, func() io.Reader { return &pieces{rest: string(body), size: size} }, api.WithMaxBody(4<<10))
+			events, err := streamAll(t, client.Stream(t.Context(), streamSlides))
+			return client, events, err
+		}
+		client, events, err := play(func(n int) int { return n })
+		_, again, errAgain := play(func(n int) int { return 1 + random.IntN(min(n, 40)) })
+		var all api.Accumulator
+		for i, e := range events {
+			if e.Status == api.StatusFailed || (e.Status == api.StatusSuccess) != (i == len(events)-1 && err == nil) && !bytes.Equal(e.Raw, body) {
+				t.Fatalf("event %d of %d is %s, and the end %v", i, len(events), e.Status, err)
+			}
+			if all.Add(e) != nil {
+				t.Fatal("16 MiB in the events of a fuzzed stream")
+			}
+			if i >= len(again) || accumulatorText(t, e) != accumulatorText(t, again[i]) || e.Skipped != again[i].Skipped {
+				t.Fatalf("event %d is %v, and in pieces %v", i, e, again)
+			}
+			retrieveHoldsNo(t, sampleKey, string(e.Raw))
+		}
+		if len(events) != len(again) || fmt.Sprintf("%T %v", err, err) != fmt.Sprintf("%T %v", errAgain, errAgain) {
+			t.Fatalf("%d events and %v, in pieces %d and %v", len(events), err, len(again), errAgain)
+		}
+		r, invoked := client.Invoke(t.Context(), streamSlides)
+		if err != nil {
+			retrieveHoldsNo(t, sampleKey, err)
+			if invoked == nil {
+				t.Fatalf("Stream says %v, Invoke %v", err, r)
+			}
+			return
+		}
+		last := events[len(events)-1]
+		ended := slices.ContainsFunc(last.Choices, func(c api.Choice) bool { return c.FinishReason != "" && c.FinishReason != "tool_calls" })
+		if !ended && !bytes.Contains(body, []byte("[DONE]")) && !bytes.Equal(last.Raw, body) {
+			t.Fatalf("a success that ends with %s", last.Raw)
+		}
+		if invoked == nil && (r.Text() != all.Result().Text() || len(r.ToolCalls()) != len(all.Result().ToolCalls())) ||
+			invoked != nil && !errors.Is(invoked, api.ErrBodyTooLarge) {
+			t.Fatalf("Stream says %v, Invoke %v, %v", all.Result(), r, invoked)
+		}
+	})
 }

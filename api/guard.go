@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,7 +38,7 @@ type guard struct {
 // wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
 // refused without changing the original.
 func (g *guard) wrap(next HttpRequestDoer) error {
-	if v := reflect.ValueOf(next); next == nil || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
+	if v := reflect.ValueOf(next); isNil(next) || v.Kind() == reflect.Func && v.IsNil() {
 		return errors.New("the HTTP client is nil")
 	}
 	if client, ok := next.(*http.Client); ok {
@@ -80,7 +81,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		req.Body = &upload{ReadCloser: req.Body, guard: g, timer: timer}
+		req.Body = &upload{ReadCloser: req.Body, guard: g, ctx: ctx, timer: timer}
 	}
 	resp, err := g.next.Do(req)
 	switch {
@@ -121,8 +122,8 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 		return context.Cause(attempt)
 	}
 	err = withoutURL(err)
-	if text := err.Error(); mask(text, key) != text {
-		return &maskedError{text: mask(text, key), err: err}
+	if text := redact(mask(err.Error(), key)); text != err.Error() {
+		return &maskedError{text: text, err: err}
 	}
 	return err
 }
@@ -133,13 +134,14 @@ var (
 	errForeign  = errors.New("the HTTP client followed a redirect to another origin")
 )
 
-// maskedError is an error whose text held the key. It can be compared and not unwrapped.
+// maskedError is an error whose text held the key or the query of an address. It can be compared and not unwrapped.
 type maskedError struct {
 	text string
 	err  error
 }
 
 func (e *maskedError) Error() string        { return e.text }
+func (e *maskedError) GoString() string     { return strconv.Quote(e.text) }
 func (e *maskedError) Is(target error) bool { return errors.Is(e.err, target) }
 
 // body is the body of an answer: bounded, masked, and the end of its attempt.
@@ -157,24 +159,32 @@ type body struct {
 	stream          bool        // the limit of time holds for each read, not for all of it
 }
 
-// peek returns as much of the beginning as tells an event stream from anything else, after
-// the number of bytes to pass over.
-func (b *body) peek() (blank int, begin []byte) {
-	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
-	for n := 1; ; n++ {
-		peeked, err := b.small.Peek(n) // Read gives the error again.
-		begin = bytes.TrimLeft(peeked, blanks)
-		if err != nil || len(begin) >= len("event:") || len(begin) > 0 && begin[0] < utf8.RuneSelf && strings.IndexByte("dei", begin[0]) < 0 {
-			return len(peeked) - len(begin), begin
-		}
+// isStream reports whether the body is an event stream, from as much of its beginning as tells. It
+// then takes the bounds of the whole off: WithIdleTimeout holds for each read, and the reader
+// of the stream bounds each event.
+func (b *body) isStream(contentType string) bool {
+	const endless = math.MaxInt64 - 1
+	if isEventStream(contentType, nil) { // Its headers came, and its first event takes its time.
+		b.timer.Reset(b.guard.idleTimeout)
 	}
-}
-
-// endless takes the bounds of the whole off the body of a stream: WithIdleTimeout holds for each
-// read, and its reader bounds each event.
-func (b *body) endless() {
-	b.timer.Stop()
-	b.stream, b.left = true, math.MaxInt64-1
+	b.left = endless
+	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
+	for n := 1; ; {
+		_, err := b.small.Peek(n) // Read gives the error again.
+		peeked, _ := b.small.Peek(b.small.Buffered())
+		begin := bytes.TrimLeft(peeked, blanks)
+		if err == nil && len(begin) < len("event:") && (len(begin) == 0 || begin[0] >= utf8.RuneSelf || strings.IndexByte("dei", begin[0]) >= 0) {
+			n = len(peeked) + 1
+			continue
+		}
+		if b.stream = isEventStream(contentType, begin); b.stream {
+			b.timer.Stop()
+			_, _ = b.small.Discard(len(peeked) - len(begin))
+		} else if b.left -= endless - b.guard.maxBody; b.left < 0 {
+			b.small.Reset(readerFunc(b.bounded)) // It is too large already, which bounded says.
+		}
+		return b.stream
+	}
 }
 
 // Read reads at most the bound, and masks the key.
@@ -226,7 +236,7 @@ func (b *body) masked(p []byte) (int, error) {
 
 // bounded reads at most the bound. One byte more decides whether the body ends there.
 func (b *body) bounded(p []byte) (int, error) {
-	if b.left >= 0 && int64(len(p)) > b.left+1 {
+	if b.left >= 0 && int64(len(p))-1 > b.left {
 		p = p[:b.left+1]
 	}
 	n, err := 0, error(nil)
@@ -255,16 +265,44 @@ func (b *body) Close() error {
 type upload struct {
 	io.ReadCloser
 	guard *guard
+	ctx   context.Context //nolint:containedctx // of the attempt
 	timer *time.Timer
+	buf   []byte
 }
 
+// Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
+// the context has ended, and because a panic on its goroutine would end the program.
 func (u *upload) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, u.ctx.Err()
+	}
 	u.timer.Reset(u.guard.idleTimeout)
-	n, err := u.ReadCloser.Read(p)
+	if u.buf == nil {
+		u.buf = make([]byte, 32<<10)
+	}
+	var piece []byte
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("the content panicked: %v", r)
+			}
+		}()
+		var n int
+		n, err = u.ReadCloser.Read(u.buf[:min(len(p), len(u.buf))])
+		piece = u.buf[:n]
+	}()
+	select {
+	case <-done:
+	case <-u.ctx.Done():
+		return 0, u.ctx.Err()
+	}
 	if err != nil {
 		u.timer.Reset(u.guard.timeout)
 	}
-	return n, err
+	return copy(p, piece), err
 }
 
 type readerFunc func([]byte) (int, error)
@@ -281,6 +319,17 @@ func mask(s, key string) string {
 		return s
 	}
 	return strings.ReplaceAll(s, key, stars(key))
+}
+
+// hide masks the key where errors and logs show what the server wrote: in JSON it may have
+// been spelled with escapes, which a reader of bytes does not find.
+func (r *Result) hide(key string) {
+	for _, s := range [...]*string{(*string)(&r.AgentID), &r.AsyncID, &r.ConversationID, &r.ID, &r.RequestID, &r.RawStatus} {
+		*s = mask(*s, key)
+	}
+	if r.Error != nil {
+		r.Error.Code, r.Error.Message = ErrorCode(redact(mask(string(r.Error.Code), key))), mask(r.Error.Message, key)
+	}
 }
 
 func stars(key string) string { return strings.Repeat("*", len(key)) }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -87,7 +90,7 @@ func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, 
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
 		x, traced := g.create(ctx, opInvoke, n)
 		params := &InvokeAgentParams{AcceptLanguageTag: &defaultLanguage[0]}
-		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...)
+		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...) //nolint:bodyclose // answer or the stream closes it.
 		if s = x.streamOf(resp, agent); s != nil {
 			return nil, nil
 		}
@@ -118,11 +121,15 @@ func (c *ClientWithResponses) Conversation(ctx context.Context, request Conversa
 		return nil, invalid(opConversation, "the conversation id is empty")
 	}
 	request.AgentID = cmp.Or(request.AgentID, AgentSlidesGLM)
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, invalid(opConversation, "%w", err)
+	}
 	editors = append([]RequestEditorFn{replayable}, editors...)
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
 		start := time.Now()
 		params := &GetAgentConversationParams{AcceptLanguageTag: &defaultLanguage[0]}
-		resp, err := c.GetAgentConversation(ctx, params, request, editors...) //nolint:bodyclose // answer closes it.
+		resp, err := c.GetAgentConversationWithBody(ctx, params, "application/json", bytes.NewReader(body), editors...) //nolint:bodyclose // answer closes it.
 		r, e := g.answer(opConversation, resp, err)
 		g.log(ctx, opConversation, n, start, r, e)
 		return r, e
@@ -159,32 +166,56 @@ type exchange struct {
 	op       string
 	attempt  int
 	start    time.Time
-	req      *http.Request // nil until it is sent
-	reported atomic.Bool   // the Doer reports to httptrace
-	written  atomic.Bool   // a part of the request, perhaps
+	sent     bool        // or about to be
+	callerID string      // the request_id that is sent
+	reported atomic.Bool // the Doer reports to httptrace
+	written  atomic.Bool // a part of the request, perhaps
+	broken   atomic.Bool // net/http would send it again: over HTTP/2, before an answer
 }
 
 // create begins the n-th attempt at a create. The context that it returns is to be used.
 func (g *guard) create(ctx context.Context, op string, n int) (*exchange, context.Context) {
 	x := &exchange{guard: g, ctx: ctx, op: op, attempt: n, start: time.Now()}
 	return x, httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:          func(string) { x.reported.Store(true) },
-		WroteHeaderField: func(string, []string) { x.written.Store(true) },
+		GetConn: func(string) { x.reported.Store(true) },
+		WroteHeaderField: func(name string, _ []string) {
+			x.written.Store(true)
+			if strings.HasPrefix(name, ":") {
+				x.broken.Store(true)
+			}
+		},
+		GotFirstResponseByte: func() { x.broken.Store(false) },
 	})
 }
 
-// once is the last editor of a create. A key that an editor of the caller set would let
-// net/http send the request twice.
+// once is the last editor of a create. It keeps net/http from sending the request twice: for an
+// idempotency key that an editor of the caller set, even a nil one, and over HTTP/2 for a stream
+// that was reset with PROTOCOL_ERROR, which proves nothing. What is left is a connection that broke
+// before a byte was written.
 func (x *exchange) once(ctx context.Context, req *http.Request) error {
 	if err := ctx.Err(); err != nil {
 		return x.guard.cause(ctx, ctx, err, "")
 	}
-	if req.Header["Idempotency-Key"] != nil || req.Header["X-Idempotency-Key"] != nil {
-		req.GetBody = nil
+	if o, err := bodyObject(req); err == nil {
+		x.callerID = asString(o["request_id"])
 	}
-	x.req = req
+	_, key := req.Header["Idempotency-Key"]
+	_, xkey := req.Header["X-Idempotency-Key"]
+	if again := req.GetBody; key || xkey {
+		req.GetBody = nil
+	} else if again != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			if x.broken.Load() {
+				return nil, errReset
+			}
+			return again()
+		}
+	}
+	x.sent = true
 	return nil
 }
+
+var errReset = errors.New("the server refused or reset the HTTP/2 stream")
 
 // answer reads what the attempt gave.
 func (x *exchange) answer(resp *http.Response, err error) (*Result, *Error) {
@@ -200,13 +231,12 @@ func (x *exchange) answer(resp *http.Response, err error) (*Result, *Error) {
 // and what the caller's id was.
 func (x *exchange) blame(e *Error) *Error {
 	e.again = e.StatusCode == http.StatusTooManyRequests && slices.Contains(nothingCreated, e.Code)
-	if x.req == nil { // It was refused by an editor.
+	if !x.sent { // It was refused by an editor.
 		return e
 	}
-	if o, err := bodyObject(x.req); err == nil {
-		e.CallerRequestID = asString(o["request_id"])
-	}
-	unsent := e.StatusCode == 0 && (errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
+	e.CallerRequestID = x.callerID
+	// When the context has ended, the class may be that of its cause.
+	unsent := e.StatusCode == 0 && (x.ctx.Err() == nil && errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
 	class, _ := classify(e.StatusCode, e.Code, e.Message, e.flat)
 	switch {
 	case unsent || class != nil && class != ErrServer: //nolint:errorlint // The class is the sentinel itself.

@@ -76,7 +76,7 @@ type CustomRequest struct {
 
 // encode checks r, which must not be nil, completes it, and writes it as JSON.
 func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error) {
-	if v := reflect.ValueOf(r); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(r) {
 		return nil, "", invalid(opInvoke, "the request is nil")
 	}
 	if err = r.check(); err == nil {
@@ -89,6 +89,12 @@ func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error)
 		return nil, "", invalid(opInvoke, "%w", err)
 	}
 	return body, agent, nil
+}
+
+// isNil reports whether v is nil or a nil pointer.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 func (r TranslationRequest) check() error {
@@ -183,36 +189,32 @@ func orStream(said *bool, stream bool) *bool {
 // MarshalJSON fills in the agent id.
 func (r TranslationRequest) MarshalJSON() ([]byte, error) {
 	type plain TranslationRequest
-	p := plain(r)
-	p.AgentID = cmp.Or(p.AgentID, AgentGeneralTranslation)
-	return json.Marshal(p)
+	r.AgentID = cmp.Or(r.AgentID, AgentGeneralTranslation)
+	return json.Marshal(plain(r))
 }
 
 // MarshalJSON fills in the agent id.
 func (r VideoRequest) MarshalJSON() ([]byte, error) {
 	type plain VideoRequest
-	p := plain(r)
-	p.AgentID = cmp.Or(p.AgentID, AgentViduTemplate)
-	return json.Marshal(p)
+	r.AgentID = cmp.Or(r.AgentID, AgentViduTemplate)
+	return json.Marshal(plain(r))
 }
 
 // MarshalJSON fills in the agent id.
 func (r SlidesRequest) MarshalJSON() ([]byte, error) {
 	type plain SlidesRequest
-	p := plain(r)
-	p.AgentID = cmp.Or(p.AgentID, AgentSlidesGLM)
-	return json.Marshal(p)
+	r.AgentID = cmp.Or(r.AgentID, AgentSlidesGLM)
+	return json.Marshal(plain(r))
 }
 
 // MarshalJSON fills in the role, and writes the parts as a list even where there are none.
 func (m RequestMessage) MarshalJSON() ([]byte, error) {
 	type plain RequestMessage
-	p := plain(m)
-	p.Role = cmp.Or(p.Role, RoleUser)
-	if p.Content == nil {
-		p.Content = []RequestPart{}
+	m.Role = cmp.Or(m.Role, RoleUser)
+	if m.Content == nil {
+		m.Content = []RequestPart{}
 	}
-	return json.Marshal(p)
+	return json.Marshal(plain(m))
 }
 
 // MarshalJSON writes the text of a text part even where it is empty, as the API demands.

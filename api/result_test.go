@@ -13,7 +13,7 @@ func TestResultJSON(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
 		`{"status":"SUCCESS","choices":[{"messages":{"content":{"type":"text","text":"Bonjour"}}}]}`:  "success Bonjour",
-		` {"status":"success","choices":[{"message":[{"content":[{"type":"text","text":"ciao"}]}]}]}`: "success ciao",
+		`{"status":"success" ,"choices":[{"message":[{"content":[{"type":"text","text":"ciao"}]}]}]}`: "success ciao",
 		`{"data":{"async_id":"1","status":"working"}}`:                                                "pending ",
 		`{"status":"success","error":{"code":1113}}`:                                                  "failed ",
 		`{"choices":{"delta":{"content":"hi"}}}`:                                                      "success hi",

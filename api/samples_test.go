@@ -364,7 +364,7 @@ type sampleReading struct {
 }
 
 // check compares what Retrieve gave for a with w.
-func (w sampleReading) check(t *testing.T, a *sampleAnswer, r *api.Result, err error) {
+func (w sampleReading) check(t testing.TB, a *sampleAnswer, r *api.Result, err error) {
 	t.Helper()
 	want, got := w.complete(t, a.status), sampleRead(t, a, r, err)
 	if want.Message == sampleAnyText && got.Message != "" {
@@ -381,7 +381,7 @@ func (w sampleReading) check(t *testing.T, a *sampleAnswer, r *api.Result, err e
 // complete fills in what follows: the sentinels from category, code and outcome, the HTTP
 // status of an error, the async id that was asked for. What an *api.Error does not carry
 // is taken out.
-func (w sampleReading) complete(t *testing.T, status int) sampleReading {
+func (w sampleReading) complete(t testing.TB, status int) sampleReading {
 	t.Helper()
 	var matches []string
 	for _, s := range sampleSentinels {
@@ -415,7 +415,7 @@ func (w sampleReading) complete(t *testing.T, status int) sampleReading {
 }
 
 // sampleRead turns what Retrieve gave into the form in which it is compared.
-func sampleRead(t *testing.T, a *sampleAnswer, r *api.Result, err error) sampleReading {
+func sampleRead(t testing.TB, a *sampleAnswer, r *api.Result, err error) sampleReading {
 	t.Helper()
 	if err != nil {
 		e, ok := errors.AsType[*api.Error](err)

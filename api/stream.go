@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -69,15 +70,9 @@ func (x *exchange) streamOf(resp *http.Response, agent AgentID) *stream {
 		return nil
 	}
 	b, ok := resp.Body.(*body)
-	if !ok {
+	if !ok || !b.isStream(resp.Header.Get("Content-Type")) {
 		return nil
 	}
-	blank, begin := b.peek()
-	if !isEventStream(resp.Header.Get("Content-Type"), begin) {
-		return nil
-	}
-	_, _ = b.small.Discard(blank)
-	b.endless()
 	return &stream{exchange: x, agent: agent, resp: resp, body: b, events: eventReader{r: bufio.NewReaderSize(b, 32<<10), max: x.guard.maxBody}}
 }
 
@@ -89,9 +84,8 @@ func (s *stream) all(yield func(*Result, error) bool) {
 		_ = s.body.Close()
 		s.guard.log(s.ctx, s.op, s.attempt, s.start, r, e)
 	}()
-	for skipped := 0; ; {
-		var done bool
-		if r, done, e = s.next(&skipped); e != nil {
+	for {
+		if r, e = s.next(); e != nil {
 			yield(nil, e)
 			return
 		}
@@ -99,61 +93,46 @@ func (s *stream) all(yield func(*Result, error) bool) {
 			yield(nil, err)
 			return
 		}
-		if !yield(r, nil) || done {
+		if last := r.Status != StatusPending; !yield(r, nil) || last {
 			return
 		}
+		r = nil // It is the caller's now, and need not be kept while the next one is read.
 	}
 }
 
-// next reads the next event, passing over corrupt ones. It reports whether the event is the last.
-func (s *stream) next(skipped *int) (r *Result, done bool, e *Error) {
-	for *skipped = 0; *skipped < maxSkipped; {
-		event, err := s.events.next()
-		event = bytes.TrimSpace(event)
-		switch done = string(event) == "[DONE]"; {
-		case errors.Is(err, io.EOF):
-			return nil, false, s.broken(ErrInterrupted)
-		case errors.Is(err, ErrBodyTooLarge):
-			return nil, false, s.broken(err)
-		case err != nil:
-			return nil, false, s.broken(fmt.Errorf("%w: %w", ErrInterrupted, err))
-		case done:
-			r = &Result{}
-		default:
-			r, _, err = parse(event, false)
-		}
-		if err != nil || r == nil {
-			*skipped++
-			s.guard.skip(s.ctx, s.op, s.count, *skipped)
-			continue
-		}
-		if !done {
-			s.count++
-			r.Raw = event
-		}
-		return s.finish(r, *skipped, done), done || r.Status != StatusPending, nil
+// next reads the next event, and fills in what it does not say itself.
+func (s *stream) next() (*Result, *Error) {
+	r, done, err := s.events.result()
+	if n := s.events.skipped; n > 0 && s.guard.logger != nil { // The log is told that, but not what stood in them.
+		s.guard.logger.LogAttrs(s.ctx, slog.LevelDebug, "zai: corrupt events", slog.String("operation", s.op), slog.Int("events", s.count), slog.Int("skipped", n))
 	}
-	return nil, false, s.broken(fmt.Errorf("%w: %d corrupt events in a row", ErrMalformed, maxSkipped))
-}
-
-// finish fills in what an event does not say itself.
-func (s *stream) finish(r *Result, skipped int, done bool) *Result {
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, s.broken(ErrInterrupted)
+	case errors.Is(err, ErrBodyTooLarge), errors.Is(err, ErrMalformed):
+		return nil, s.broken(err)
+	case err != nil:
+		return nil, s.broken(fmt.Errorf("%w: %w", ErrInterrupted, err))
+	case !done:
+		s.count++
+	}
 	last := &s.last
+	r.hide(s.body.key)
 	last.ID, last.RequestID = cmp.Or(r.ID, last.ID), cmp.Or(r.RequestID, last.RequestID)
 	last.ConversationID = cmp.Or(r.ConversationID, last.ConversationID)
-	r.Skipped, r.StatusCode, r.RequestID, r.ConversationID = skipped, s.resp.StatusCode, s.requestID(), last.ConversationID
+	r.Skipped, r.StatusCode, r.RequestID, r.ConversationID = s.events.skipped, s.resp.StatusCode, s.requestID(), last.ConversationID
 	r.AgentID = cmp.Or(r.AgentID, s.agent)
-	reason := r.FinishReason()
+	r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
+	ends := func(c Choice) bool { return c.FinishReason != "" && c.FinishReason != FinishToolCalls }
 	switch {
 	case r.Error != nil:
 		r.Status = StatusFailed
-	case done, reason != "" && reason != FinishToolCalls:
+	case done, slices.ContainsFunc(r.Choices, ends):
 		r.Status = StatusSuccess
 	default:
 		r.Status = StatusPending
 	}
-	r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
-	return r
+	return r, nil
 }
 
 func (s *stream) requestID() string { return requestID(s.resp.Header, &s.last) }
@@ -166,50 +145,36 @@ func (s *stream) broken(err error) *Error {
 	})
 }
 
-// skip writes a corrupt event to the log, without what stood in it.
-func (g *guard) skip(ctx context.Context, op string, events, skipped int) {
-	if g.logger != nil {
-		g.logger.LogAttrs(ctx, slog.LevelDebug, "zai: corrupt event", slog.String("operation", op), slog.Int("events", events), slog.Int("skipped", skipped))
-	}
-}
-
 // decodeStream reads a whole event stream and folds its events into one Result.
 func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
+	if crowded(body) {
+		return decodeJSON(status, nil, false) // It is read as nothing.
+	}
 	events := eventReader{r: bufio.NewReader(bytes.NewReader(body)), max: int64(len(body))}
 	all := Accumulator{MaxBody: math.MaxInt64}
 	var first []byte
-	var count, skipped int
-	var done bool
-	for skipped < maxSkipped {
-		event, err := events.next()
-		event = bytes.TrimSpace(event)
-		if done = string(event) == "[DONE]"; done || err != nil {
-			break
-		}
-		r, _, err := parse(event, false)
-		if err != nil || r == nil {
-			skipped++
-			continue
-		}
-		skipped = 0
+	count := 0
+	r, done, err := events.result()
+	for ; err == nil && !done; r, done, err = events.result() {
 		if count++; count == 1 {
-			first = event
+			first = r.Raw
 		}
 		r.Status = ""  // A word is no sign that the stream is complete.
 		_ = all.Add(r) // It is within the bound of the body.
 	}
-	if poll && count == 1 && skipped < maxSkipped {
+	corrupt := errors.Is(err, ErrMalformed)
+	if poll && count == 1 && !corrupt {
 		r, v := decodeJSON(status, first, false)
 		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
 		return r, v
 	}
-	r := all.Result()
+	r = all.Result()
 	switch {
 	case status < 200 || status > 299:
 		r.Status = ""
 		return r, refused
 	case r.Status == StatusFailed:
-	case skipped < maxSkipped && (done || r.Status == StatusSuccess):
+	case !corrupt && (done || r.Status == StatusSuccess):
 		r.Status = StatusSuccess
 	default:
 		return r, unread
@@ -237,6 +202,26 @@ type eventReader struct {
 	r       *bufio.Reader
 	max     int64 // bytes of one event
 	afterCR bool  // a LF that comes next belongs to the CR before it
+	skipped int   // corrupt events before the last one
+}
+
+// result reads the next event, passing over corrupt ones. Done is the marker [DONE], with an
+// empty Result.
+func (e *eventReader) result() (r *Result, done bool, err error) {
+	for e.skipped = 0; e.skipped < maxSkipped; e.skipped++ {
+		event, err := e.next()
+		if err != nil {
+			return nil, false, err
+		}
+		if event = bytes.TrimSpace(event); string(event) == "[DONE]" {
+			return &Result{}, true, nil
+		}
+		if r, _, err := parse(event, false); err == nil && r != nil {
+			r.Raw = event
+			return r, false, nil
+		}
+	}
+	return nil, false, fmt.Errorf("%w: %d corrupt events in a row", ErrMalformed, maxSkipped)
 }
 
 // next returns the data of the next event, in memory that the caller owns.
@@ -261,33 +246,43 @@ func (e *eventReader) next() ([]byte, error) {
 	}
 }
 
-// line reads a line of at most limit bytes, without its end.
-func (e *eventReader) line(limit int64) (line []byte, err error) {
-	for {
-		if _, err := e.r.Peek(1); err != nil {
-			return line, err
-		}
+// line reads a line of at most limit bytes, without its end. A long one is gathered in pieces, which
+// leaves less garbage than a slice that grows.
+func (e *eventReader) line(limit int64) ([]byte, error) {
+	var pieces [][]byte
+	for scanned := 0; ; {
+		_, err := e.r.Peek(scanned + 1)
 		chunk, _ := e.r.Peek(e.r.Buffered())
-		if e.afterCR && chunk[0] == '\n' {
-			e.afterCR = false
-			_, _ = e.r.Discard(1)
-			continue
+		if e.afterCR && len(chunk) > 0 {
+			if e.afterCR = false; chunk[0] == '\n' {
+				_, _ = e.r.Discard(1)
+				continue
+			}
 		}
-		end := bytes.IndexAny(chunk, "\r\n")
+		end := bytes.IndexAny(chunk[scanned:], "\r\n")
 		found := end >= 0
-		if !found {
+		if end += scanned; !found {
 			end = len(chunk)
 		}
-		if int64(len(line)+end) > limit {
+		switch {
+		case int64(end) > limit:
 			return nil, fmt.Errorf("%w: an event of more than %d bytes", ErrBodyTooLarge, e.max)
-		}
-		line = append(line, chunk[:end]...)
-		if e.afterCR = found && chunk[end] == '\r'; found {
-			end++
-		}
-		_, _ = e.r.Discard(end)
-		if found {
+		case found:
+			e.afterCR = chunk[end] == '\r'
+			line := bytes.Join(append(pieces, chunk[:end]), nil)
+			_, _ = e.r.Discard(end + 1)
 			return line, nil
+		case err == nil:
+			scanned = end
+		case errors.Is(err, bufio.ErrBufferFull):
+			pieces = append(pieces, bytes.Clone(chunk))
+			limit -= int64(end)
+			_, _ = e.r.Discard(end)
+			scanned = 0
+		default:
+			line := bytes.Join(append(pieces, chunk), nil)
+			_, _ = e.r.Discard(end)
+			return line, err
 		}
 	}
 }

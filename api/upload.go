@@ -14,7 +14,7 @@ import (
 	"net/textproto"
 	"path"
 	"strings"
-	"sync/atomic"
+	"time"
 	"unicode"
 )
 
@@ -29,10 +29,11 @@ const (
 // refused with ErrInvalidRequest and ErrBodyTooLarge, before anything is sent where content tells
 // its size (Len or Seek) and otherwise in the middle.
 //
-// Content is read as it is sent, and not after Upload has returned, unless the context ends while a
-// Read is under way. Of filename only the last element is sent. WithIdleTimeout bounds each Read of
-// content and the time the connection takes what was read; WithTimeout the answer after that.
-// An upload is never repeated; ErrUnknownOutcome says that the server may have the file.
+// Content is read as it is sent, and not after Upload has returned, unless a Read is under way
+// that blocks when the context or the call ends. A panic of content is an error. Of
+// filename only the last element is sent. WithIdleTimeout bounds each Read of content and the
+// time the connection takes what was read; WithTimeout the answer after that. An upload is
+// never repeated; ErrUnknownOutcome says that the server may have the file.
 func (c *ClientWithResponses) Upload(ctx context.Context, filename string, content io.Reader, editors ...RequestEditorFn) (*File, error) {
 	g, err := c.guard(ctx, opUpload, editors)
 	if err != nil {
@@ -42,10 +43,12 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 	if err != nil {
 		return nil, invalid(opUpload, "%w", err)
 	}
-	defer f.over.Store(true)
 	x, traced := g.create(ctx, opUpload, 1)
 	editors = append([]RequestEditorFn{f.announce}, editors...)
-	r, e := x.answer(c.UploadFileWithBody(traced, contentType, f, append(editors, x.once)...))
+	r, e := x.answer(c.UploadFileWithBody(traced, contentType, f, append(editors, x.once)...)) //nolint:bodyclose // answer closes it.
+	if e == nil || !errors.Is(e, errTimeout) {
+		f.end(ctx)
+	}
 	if e != nil {
 		return nil, e
 	}
@@ -64,12 +67,12 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 // form is the body of an upload: the file between the head and the tail of a multipart form.
 type form struct {
 	io.Reader
-	size int64       // -1 when it is not known
-	over atomic.Bool // the call has returned
+	size int64         // -1 when it is not known
+	idle chan struct{} // empty while content is read, and once the call has returned
 }
 
 func newForm(filename string, content io.Reader) (f *form, contentType string, err error) {
-	if content == nil {
+	if isNil(content) {
 		return nil, "", errors.New("the content is nil")
 	}
 	name := filename[strings.LastIndexAny(filename, `/\`)+1:]
@@ -99,7 +102,9 @@ func newForm(filename string, content io.Reader) (f *form, contentType string, e
 		size += int64(frame.Len())
 	}
 	file := &limited{r: content, left: maxUpload}
-	f = &form{Reader: io.MultiReader(bytes.NewReader(frame.Bytes()[:head]), file, bytes.NewReader(frame.Bytes()[head:])), size: size}
+	whole := io.MultiReader(bytes.NewReader(frame.Bytes()[:head]), file, bytes.NewReader(frame.Bytes()[head:]))
+	f = &form{Reader: whole, size: size, idle: make(chan struct{}, 1)}
+	f.idle <- struct{}{}
 	return f, w.FormDataContentType(), nil
 }
 
@@ -111,10 +116,26 @@ func (f *form) announce(_ context.Context, req *http.Request) error {
 
 // Read reads the form, but none of the content once the call has returned.
 func (f *form) Read(p []byte) (int, error) {
-	if f.over.Load() {
+	select {
+	case <-f.idle:
+		defer func() { f.idle <- struct{}{} }()
+		return f.Reader.Read(p)
+	default:
 		return 0, io.ErrClosedPipe
 	}
-	return f.Reader.Read(p)
+}
+
+// end lets no Read begin any more, and waits a moment for one that is under way.
+func (f *form) end(ctx context.Context) {
+	select {
+	case <-f.idle:
+	default:
+		select {
+		case <-f.idle:
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // limited reads at most left bytes, and fails when there are more.
@@ -152,8 +173,13 @@ func sizeOf(content io.Reader) (int64, error) {
 		return -1, nil //nolint:nilerr // It can be read all the same.
 	}
 	end, err := c.Seek(0, io.SeekEnd)
-	_, err2 := c.Seek(at, io.SeekStart)
-	return max(end-at, 0), errors.Join(err, err2)
+	if _, err := c.Seek(at, io.SeekStart); err != nil {
+		return -1, err
+	}
+	if err != nil {
+		return -1, nil //nolint:nilerr // As above.
+	}
+	return max(end-at, 0), nil
 }
 
 // mediaTypes are those of the files that the API takes.

@@ -314,13 +314,11 @@ func TestWaitAllSilence(t *testing.T) {
 			t.Parallel()
 			waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
 				var tasks []api.Task
-				for i := range 40 {
-					script := zaitest.TaskScript{Replies: []zaitest.Reply{zaitest.Slow(100*time.Millisecond, nil)}}
-					if i == 9 {
-						script.Replies = []zaitest.Reply{zaitest.Slow(50*time.Millisecond, tt.reply)}
-					}
-					tasks = append(tasks, waitAdd(srv, script))
+				for range 40 {
+					tasks = append(tasks, waitAdd(srv, zaitest.TaskScript{Replies: []zaitest.Reply{zaitest.Slow(100*time.Millisecond, nil)}}))
 				}
+				// The order of the tasks is not known, so it is the tenth request that is refused.
+				srv.Enqueue(append(make([]zaitest.Reply, 9), zaitest.Slow(50*time.Millisecond, tt.reply))...)
 				ended := 0
 				for range client.WaitAll(t.Context(), slices.Values(tasks), api.InFlight(4)) {
 					ended++

@@ -18,7 +18,7 @@ var topLevel = map[string]bool{ // whether it must be there
 	"LICENSE":           true,
 	"Makefile":          true,
 	"README.md":         true,
-	"SECURITY.md":       false,
+	"SECURITY.md":       true,
 	"api":               true,
 	"gen.go":            true,
 	"go.mod":            true,

@@ -586,18 +586,25 @@ func TestEnumsSeeDrift(t *testing.T) {
 	constants := map[string]bool{"Status pending": true, "Status gone": true, "Role system": true}
 	values, err := spec.NamedValues([]byte("properties:\n" +
 		"  status: {description: '`pending` or ‘canceled’', enum: [pending, expired]}\n" +
+		"  finish_reason:\n    description: The server's \"halted\", “paused” or 'stuck'.\n" +
+		"  role: {$ref: '#/components/schemas/Role'}\n" +
+		"  template: {type: array, items: {enum: [dance]}}\n" +
 		"  kind: {description: '`new`'}\n" +
-		"  purpose: {enum: [agent]}\n"))
+		"  purpose: {enum: [agent]}\n" +
+		"components: {schemas: {Role: {anyOf: [{enum: [judge]}, {$ref: '#/components/schemas/Role'}]}}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	missing := strings.Join(spec.WithoutConstant(values, constants), "\n")
-	for _, word := range []string{"Status canceled", "Status expired", `"kind"`} {
+	for _, word := range []string{
+		"Status canceled", "Status expired", `"kind"`, "FinishReason halted", "FinishReason paused", "FinishReason stuck",
+		"Role judge", "Template dance",
+	} {
 		if !strings.Contains(missing, word) {
 			t.Errorf("%s is not missed in\n%s", word, missing)
 		}
 	}
-	if strings.Count(missing, "\n") != 2 {
+	if strings.Count(missing, "\n") != 7 {
 		t.Errorf("got\n%s", missing)
 	}
 	left := strings.Join(spec.WithoutText(values, constants), "\n")

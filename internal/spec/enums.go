@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -53,18 +54,16 @@ type NamedValue struct {
 
 // NamedValues lists the values that a description names, sorted, each once.
 func NamedValues(description []byte) ([]NamedValue, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(description, &root); err != nil {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(description, &doc); err != nil {
 		return nil, err
 	}
+	if len(doc.Content) == 0 {
+		return nil, errors.New("the description is empty")
+	}
 	named := map[NamedValue]bool{}
-	properties(&root, func(name string, schema property) {
-		for _, value := range schema.Enum {
-			named[NamedValue{name, value}] = true
-		}
-		for _, value := range quoted.FindAllStringSubmatch(schema.Description, -1) {
-			named[NamedValue{name, value[1]}] = true
-		}
+	properties(doc.Content[0], func(name string, n *yaml.Node) {
+		values(doc.Content[0], n, map[string]bool{}, func(value string) { named[NamedValue{name, value}] = true })
 	})
 	return slices.SortedFunc(maps.Keys(named), func(a, b NamedValue) int {
 		return strings.Compare(a.Property+" "+a.Value, b.Property+" "+b.Value)
@@ -111,27 +110,51 @@ func WithoutText(values []NamedValue, constants map[string]bool) []string {
 	return lines
 }
 
-// quoted matches a value in a text: in backticks, or in typographic quotes.
-var quoted = regexp.MustCompile("[`‘]([A-Za-z0-9_-]+)[`’]")
+// quoted matches a value in a text: in backticks, or in quotes, straight or typographic.
+var quoted = regexp.MustCompile("(?:[`‘“\"]|\\B')([A-Za-z0-9_-]+)[`’”\"']")
 
-// property is what the schema of a property says about its values.
-type property struct {
-	Description string
-	Enum        []string
-}
-
-// properties calls visit for every property of every schema.
-func properties(n *yaml.Node, visit func(name string, schema property)) {
-	for i, child := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "properties" {
-			for j := 0; j+1 < len(child.Content); j += 2 {
-				var schema property
-				if child.Content[j+1].Decode(&schema) == nil {
-					visit(child.Content[j].Value, schema)
-				}
+// properties calls visit for the schema of every property.
+func properties(n *yaml.Node, visit func(name string, schema *yaml.Node)) {
+	for key, child := range children(n) {
+		if n.Kind == yaml.MappingNode && key == "properties" {
+			for name, schema := range children(child) {
+				visit(name, schema)
 			}
 		}
 		properties(child, visit)
+	}
+}
+
+// values calls visit for every value that a schema of the document root names: itself, for its items, in its variants,
+// or in the component that it refers to, unless that one was seen already.
+func values(root, n *yaml.Node, seen map[string]bool, visit func(value string)) {
+	var schema struct {
+		Ref         string `yaml:"$ref"`
+		Description string
+		Enum        []string
+	}
+	if n.Decode(&schema) != nil {
+		return
+	}
+	for _, value := range schema.Enum {
+		visit(value)
+	}
+	for _, value := range quoted.FindAllStringSubmatch(schema.Description, -1) {
+		visit(value[1])
+	}
+	if name, ok := strings.CutPrefix(schema.Ref, "#/components/schemas/"); ok && !seen[name] {
+		seen[name] = true
+		if target := lookup(lookup(lookup(root, "components"), "schemas"), name); target != nil {
+			values(root, target, seen, visit)
+		}
+	}
+	if items := lookup(n, "items"); items != nil {
+		values(root, items, seen, visit)
+	}
+	for _, key := range []string{"allOf", "anyOf", "oneOf"} {
+		for _, variant := range children(lookup(n, key)) {
+			values(root, variant, seen, visit)
+		}
 	}
 }
 

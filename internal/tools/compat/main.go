@@ -94,8 +94,13 @@ func compat(ctx context.Context, dir string, out io.Writer) (err error) {
 // lastTag returns the newest version tag that is an ancestor of the current commit, or "" where there is none, as in
 // a source archive.
 func lastTag(ctx context.Context, root string) (string, error) {
-	if prefix, err := git(ctx, root, "rev-parse", "--show-prefix"); err != nil || strings.TrimSpace(prefix) != "" {
+	if prefix, err := git(ctx, root, "rev-parse", "--show-prefix"); err != nil {
+		if _, none := os.Lstat(filepath.Join(root, ".git")); none == nil {
+			return "", err // A repository that git does not open, such as that of somebody else, may have tags.
+		}
 		return "", ctx.Err()
+	} else if strings.TrimSpace(prefix) != "" {
+		return "", nil
 	}
 	if _, err := git(ctx, root, "rev-parse", "--verify", "--quiet", "HEAD"); err != nil {
 		return "", ctx.Err() // Nothing is committed yet.

@@ -169,4 +169,11 @@ func TestWithoutTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	step(archive) // without git
+
+	if err := os.WriteFile(filepath.Join(dir, ".git", "config"), []byte("[broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := compat(t.Context(), dir, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "git rev-parse") {
+		t.Errorf("a repository that git does not read: %v", err)
+	}
 }

@@ -21,8 +21,12 @@ type finding struct {
 	lost     bool // a response property is gone
 }
 
-// anotherServer matches the place of a server after the first one.
-var anotherServer = regexp.MustCompile(`^/servers/[1-9]\d*$`)
+// aServer matches the place of a server, of the API, of a path or of an operation; anotherServer that of one after the
+// first one of the API.
+var (
+	aServer       = regexp.MustCompile(`^(/paths/[^/]+(/[a-z]+)?)?/servers(/|$)`)
+	anotherServer = regexp.MustCompile(`^/servers/[1-9]\d*$`)
+)
 
 // describe compares two descriptions: what oasdiff says of the change, and every place at which they differ.
 func describe(ctx context.Context, old, changed []byte) ([]finding, []spec.Difference, error) {
@@ -74,7 +78,7 @@ func describe(ctx context.Context, old, changed []byte) ([]finding, []spec.Diffe
 	}
 	// oasdiff takes servers for a matter of deployment. The client has the first one built in.
 	for _, place := range places {
-		if !place.Text && strings.Contains(place.At+"/", "/servers/") {
+		if !place.Text && aServer.MatchString(place.At) {
 			f := finding{severity: "breaking", text: "server changed: " + place.String()}
 			if place.Old == "" && anotherServer.MatchString(place.At) {
 				f.severity = "info"

@@ -55,16 +55,16 @@ func fetch(ctx context.Context, root, folder, base string, out io.Writer) error 
 	client := &http.Client{Timeout: time.Minute}
 	var errs []error
 	for _, row := range rows {
-		url := row.URL
+		url, guess := row.URL, ""
 		if url == "" {
-			url = base + row.Page + ".md"
+			url, guess = base+row.Page+".md", " (a guess: no header of the page names its url)"
 		}
 		page, err := download(ctx, client, url)
 		if err == nil {
 			_, err = spec.ReadPage(row.Page+".md", page)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", url, err))
+			errs = append(errs, fmt.Errorf("%s: %w%s", url, err, guess))
 			continue
 		}
 		// The page as it was published, under a header that says where and when.

@@ -5,9 +5,10 @@
 //	specupdate fetch [-o FOLDER]
 //
 // A page is a Markdown file with an OpenAPI document in a fenced yaml block, as in internal/spec/pages, a transcribed
-// one in YAML, or a whole OpenAPI document in YAML or JSON, of which the operations are taken that are here already, or
-// those named with -op, as in -op "POST /v1/agents,/paas/v4/files". A folder stands for all files in it. Everything is
-// read from files; only fetch uses the network: it downloads the pages to a folder and prints its name.
+// one in YAML, or a whole OpenAPI document in YAML or JSON, of which the operations are taken that are here already. With
+// -op, as in -op "POST /v1/agents,/paas/v4/files", the named operations are taken and no others. A folder stands for all
+// files in it. Everything is read from files; only fetch uses the network: it downloads the pages to a folder and prints
+// its name.
 //
 // The exit code is 0 if nothing changed, 1 if the pages cannot be taken in, 2 if they change the API compatibly and 3
 // if they break it. With -n nothing is replaced, whatever the code says. The command is run by make spec, make
@@ -29,7 +30,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := run(ctx, ".", newUpdater, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -49,7 +50,7 @@ func run(ctx context.Context, dir string, updaterOf func(root string) *updater, 
 	flags := flag.NewFlagSet("specupdate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	dry := flags.Bool("n", false, "only report: replace nothing")
-	operations := flags.String("op", "", "of a whole document, take these `operations`, separated by commas")
+	operations := flags.String("op", "", "take these `operations` and no others, separated by commas")
 	flags.BoolVar(&u.uncompiled, "uncompiled", false, "take the pages in even if the code does not compile with them")
 	if err := flags.Parse(args); err != nil {
 		return exitCannot
@@ -62,8 +63,8 @@ func run(ctx context.Context, dir string, updaterOf func(root string) *updater, 
 	return code
 }
 
-// run takes pages in, unless dry, and writes the report.
-func (u *updater) run(ctx context.Context, dry bool, paths, operations []string, out io.Writer) (code int, err error) {
+// run writes the report, and takes the pages in, unless dry. Nothing is replaced without a report.
+func (u *updater) run(ctx context.Context, dry bool, paths, operations []string, out io.Writer) (int, error) {
 	if len(paths) == 0 {
 		return exitCannot, errors.New("no page given, as in: make spec PAGE=path-or-folder")
 	}
@@ -71,22 +72,21 @@ func (u *updater) run(ctx context.Context, dry bool, paths, operations []string,
 	if err != nil {
 		return exitCannot, err
 	}
-	defer func() {
-		if cleanup := os.RemoveAll(tmp); cleanup != nil {
-			err = errors.Join(err, cleanup)
-		}
-	}()
+	defer os.RemoveAll(tmp) //nolint:errcheck // A copy that stays behind changes nothing.
 	r, changes, err := u.prepare(ctx, tmp, paths, operations)
 	if err != nil {
 		return exitCannot, err
 	}
-	code = r.code()
+	if err := r.write(out); err != nil {
+		return exitCannot, err
+	}
+	code := r.code()
 	if !dry && code != exitCannot {
 		if err := replace(u.root, changes); err != nil {
 			return exitCannot, err
 		}
 	}
-	return code, r.write(out)
+	return code, nil
 }
 
 // paths returns the arguments, or what they hold where white space separates several paths and no file is named so.

@@ -239,6 +239,48 @@ var mutations = []mutation{
 		not:  []string{"breaking", changes},
 	},
 	{
+		name: "result: add a status word in other quotes", page: result, code: exitCompatible,
+		replace: []string{
+			"‘sensitive’, or ‘network_error’",
+			"\"sensitive\", 'paused', or ‘network_error’",
+		},
+		want: []string{values, "names FinishReason paused, and package api has no constant", texts},
+		not:  []string{"breaking", changes},
+	},
+	{
+		name: "result: move a status word into a $ref", page: result, code: exitCompatible,
+		replace: []string{
+			"          type: string\n          description: '`pending` (processing), `success` (completed), `failed` (failed).'\n",
+			"          $ref: '#/components/schemas/TaskStatus'\n",
+			"    CommonAgentResultResponse:\n",
+			"    TaskStatus:\n      type: string\n      enum: [pending, success, failed, canceled]\n    CommonAgentResultResponse:\n",
+		},
+		want: []string{values, "names Status canceled, and package api has no constant", idle, "beside a `$ref`", "`TaskStatus`: added"},
+	},
+	{
+		name: "result: new optional field named like a word of OpenAPI", page: result, code: exitCompatible,
+		replace: []string{
+			"        async_id:\n          type: string\n          description: Asynchronous task ID.\n",
+			`        async_id:
+          type: string
+          description: Asynchronous task ID.
+        servers:
+          type: integer
+          description: How many servers work on it.
+`,
+		},
+		want: []string{"`Result.Servers`: added", "added the optional property `servers`"},
+		not:  []string{"breaking", "server changed", incompatible},
+	},
+	{
+		name: "result: a server of the operation", page: result, code: exitBreaking,
+		replace: []string{
+			"    post:\n",
+			"    post:\n      servers:\n        - url: https://eu.api.z.ai/api\n",
+		},
+		want: []string{"breaking: server changed: /paths/~1v1~1agents~1async-result/post/servers: added"},
+	},
+	{
 		name: "result: drop a status word from the text", page: result, code: exitCompatible,
 		replace: []string{
 			"‘sensitive’, or ‘network_error’",
@@ -829,6 +871,16 @@ var mutations = []mutation{
 		want: []string{"no paths"},
 		not:  []string{"##"},
 	},
+}
+
+// named returns the mutation of a name.
+func named(t *testing.T, name string) *mutation {
+	t.Helper()
+	i := slices.IndexFunc(mutations, func(m mutation) bool { return m.name == name })
+	if i < 0 {
+		t.Fatalf("no mutation %q", name)
+	}
+	return &mutations[i]
 }
 
 // mutate returns the mutated page.

@@ -35,34 +35,15 @@ type given struct {
 	cut     bool   // from a whole document
 }
 
-// readGiven reads the named files and folders. Of whole documents it takes the operations in here, or, if there are
-// any, the wanted ones; notes say what it passed over.
-func readGiven(paths, wanted, here []string) (pages []given, notes []string, err error) {
-	var files []string
-	for _, name := range paths {
-		info, err := os.Stat(name)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !info.IsDir() {
-			files = append(files, name)
-			continue
-		}
-		entries, err := os.ReadDir(name)
-		if err != nil {
-			return nil, nil, err
-		}
-		before := len(files)
-		for _, entry := range entries {
-			if !strings.HasPrefix(entry.Name(), ".") && !entry.IsDir() {
-				files = append(files, filepath.Join(name, entry.Name()))
-			}
-		}
-		if len(files) == before {
-			return nil, nil, fmt.Errorf("%s holds no pages", name)
-		}
+// readGiven reads the named files and folders. If operations are wanted it takes those, otherwise all pages and, of
+// documents, the operations in here. The report gets what it passed over, and which of those here are missing.
+func readGiven(r *report, paths, wanted, here []string) ([]given, error) {
+	files, err := filesOf(paths)
+	if err != nil {
+		return nil, err
 	}
-	found := map[string]bool{}
+	var pages []given
+	var described, whole []string
 	var errs []error
 	for _, name := range files {
 		content, err := readBounded(name)
@@ -71,57 +52,89 @@ func readGiven(paths, wanted, here []string) (pages []given, notes []string, err
 			continue
 		}
 		base := filepath.Base(name)
-		if spec.IsPage(base, content) {
-			page, err := spec.ReadPage(base, content)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			pages = append(pages, given{page, content, name, false})
-			continue
+		isPage := spec.IsPage(base, content)
+		read := spec.ReadDocument
+		if isPage {
+			read = spec.ReadPage
 		}
-		doc, err := spec.ReadDocument(base, content)
+		page, err := read(base, content)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		operations := doc.Operations()
-		for _, operation := range operations {
-			if len(wanted) > 0 && !names(wanted, operation) || len(wanted) == 0 && !slices.Contains(here, operation) {
-				continue
-			}
-			found[operation] = true
-			page, err := doc.Cut(operation)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			pages = append(pages, given{page: page, from: name, cut: true})
+		operations := page.Operations()
+		described = append(described, operations...)
+		if !isPage && len(operations) > 1 {
+			whole = append(whole, base)
 		}
-		if len(wanted) > 0 {
-			for _, w := range wanted {
-				if !slices.ContainsFunc(operations, func(operation string) bool { return names([]string{w}, operation) }) {
-					errs = append(errs, fmt.Errorf("%s does not describe %s", base, w))
-				}
+		taken := slices.DeleteFunc(slices.Clone(operations), func(operation string) bool {
+			if len(wanted) > 0 {
+				return !names(wanted, operation)
 			}
+			return !isPage && !slices.Contains(here, operation)
+		})
+		switch {
+		case !isPage:
+			for _, operation := range taken {
+				cut, err := page.Cut(operation)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				pages = append(pages, given{page: cut, from: name, cut: true})
+			}
+		case len(taken) > 0:
+			taken = operations // A page is taken as it is.
+			pages = append(pages, given{page, content, name, false})
+		}
+		if left := len(operations) - len(taken); left > 0 {
+			r.notes = append(r.notes, fmt.Sprintf("%s describes %d other operations, which were not asked for", base, left))
+		}
+	}
+	for _, w := range wanted {
+		if !slices.ContainsFunc(described, func(operation string) bool { return names([]string{w}, operation) }) {
+			errs = append(errs, fmt.Errorf("what was given does not describe %s", w))
+		}
+	}
+	if len(errs) == 0 && len(pages) == 0 {
+		errs = append(errs, errors.New("none of the operations that are here is described in what was given: name the wanted ones with OPS (-op)"))
+	}
+	for _, operation := range here {
+		if len(whole) > 0 && len(wanted) == 0 && !slices.Contains(described, operation) {
+			r.missing = append(r.missing, fmt.Sprintf("`%s` is not in %s: its page stays until somebody removes it; "+
+				"with OPS only the named operations are looked at", operation, strings.Join(whole, ", ")))
+		}
+	}
+	return pages, errors.Join(errs...)
+}
+
+// filesOf returns the named files, and those in the named folders.
+func filesOf(paths []string) ([]string, error) {
+	var files []string
+	for _, name := range paths {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, name)
 			continue
 		}
-		for _, operation := range here {
-			if !slices.Contains(operations, operation) {
-				notes = append(notes, fmt.Sprintf("%s does not describe %s: the page that is here stays as it is", base, operation))
+		entries, err := os.ReadDir(name)
+		if err != nil {
+			return nil, err
+		}
+		before := len(files)
+		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), ".") && !entry.IsDir() {
+				files = append(files, filepath.Join(name, entry.Name()))
 			}
 		}
-		if left := len(operations) - countIn(operations, here); left > 0 {
-			notes = append(notes, fmt.Sprintf("%s describes %d other operations, which were not asked for", base, left))
+		if len(files) == before {
+			return nil, fmt.Errorf("%s holds no pages", name)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
-	}
-	if len(pages) == 0 {
-		return nil, nil, errors.New("none of the operations that are here is described in what was given: name the wanted ones with -op")
-	}
-	return pages, notes, nil
+	return files, nil
 }
 
 // readBounded reads a file, and not more of it than shows that it is too large for a page.
@@ -159,10 +172,10 @@ func countIn(list, in []string) int {
 // plan works out which pages to replace, add and remove.
 func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, error) {
 	var edits []edit
-	takenBy := map[string]string{} // the given file that replaces or makes a page
+	takenBy := map[string]string{} // the given file that is for a page or an operation
 	take := func(name, by string) error {
 		if first, ok := takenBy[name]; ok {
-			return fmt.Errorf("%s and %s are both for the page %s", first, by, name)
+			return fmt.Errorf("%s and %s are both for %s", first, by, name)
 		}
 		takenBy[name] = by
 		return nil
@@ -184,8 +197,10 @@ func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, erro
 			extension = ".yaml"
 		}
 		name = strings.TrimSuffix(name, path.Ext(name)) + extension
-		if err := take(strings.TrimSuffix(name, extension), g.from); err != nil {
-			return nil, err
+		for _, of := range append(g.page.Operations(), "the page "+strings.TrimSuffix(name, extension)) {
+			if err := take(of, g.from); err != nil {
+				return nil, err
+			}
 		}
 		same, err := unchanged(replaced, dir, g)
 		if err != nil {

@@ -21,6 +21,7 @@ const (
 // A report says what the given pages change.
 type report struct {
 	edits     []edit
+	missing   []string          // operations that are here and no longer described
 	notes     []string          // on what was passed over or overruled
 	findings  []finding         // by oasdiff
 	places    []spec.Difference // every place
@@ -47,7 +48,7 @@ func (r *report) uncompiled(problem string, wanted bool) {
 // breaking reports whether the change breaks programs that use the client, or the client itself. What oasdiff warns of
 // counts: a request property that the server no longer knows is one.
 func (r *report) breaking() bool {
-	return len(r.lostTypes) > 0 ||
+	return len(r.missing) > 0 || len(r.lostTypes) > 0 ||
 		slices.ContainsFunc(r.findings, func(f finding) bool { return f.severity != "info" }) ||
 		slices.ContainsFunc(r.api, func(c goapi.Change) bool { return !c.Compatible })
 }
@@ -57,7 +58,7 @@ func (r *report) code() int {
 	switch {
 	case len(r.refusals) > 0:
 		return exitCannot
-	case len(r.files) == 0:
+	case len(r.files) == 0 && len(r.missing) == 0:
 		return exitSame
 	case r.breaking():
 		return exitBreaking
@@ -120,6 +121,7 @@ func (r *report) write(w io.Writer) error {
 		types = append(types, line)
 	}
 	section(&out, "Pages", edits, 0)
+	section(&out, "Operations that are gone", r.missing, 0)
 	section(&out, "Response properties that are gone", lost, 0)
 	section(&out, "Changes of the API (oasdiff)", findings, 0)
 	section(&out, "Exported Go API: incompatible (apidiff)", breaks, 0)
@@ -132,9 +134,8 @@ func (r *report) write(w io.Writer) error {
 	for _, problem := range r.problems {
 		fmt.Fprintf(&out, "\n### The generator and the compiler say\n\n```\n%s\n```\n", strings.TrimSpace(problem))
 	}
-	const most = 40
-	section(&out, "Every place that changed", places, most)
-	section(&out, "Texts that changed", texts, most)
+	section(&out, "Every place that changed", places, 0)
+	section(&out, "Texts that changed", texts, 40)
 	if r.code() != exitCannot {
 		section(&out, "Files", r.files, 0)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,6 +74,11 @@ func (u *updater) prepare(ctx context.Context, tmp string, paths, operations []s
 	if err := project.Copy(tmp, u.root, files); err != nil {
 		return nil, nil, err
 	}
+	// What the copy was made from, and not what the project is by then: edits made in the meantime stay.
+	before, err := contents(tmp)
+	if err != nil {
+		return nil, nil, err
+	}
 	in := func(name string) string { return filepath.Join(tmp, filepath.FromSlash(name)) }
 	pages := os.DirFS(in(pagesFolder))
 	old, err := spec.ReadPages(pages)
@@ -83,11 +89,11 @@ func (u *updater) prepare(ctx context.Context, tmp string, paths, operations []s
 	for _, page := range old {
 		here = append(here, page.Operations()...)
 	}
-	given, notes, err := readGiven(paths, operations, here)
+	r := &report{}
+	given, err := readGiven(r, paths, operations, here)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &report{notes: notes}
 	if r.edits, err = plan(old, pages, given, u.today); err != nil {
 		return nil, nil, err
 	}
@@ -109,10 +115,11 @@ func (u *updater) prepare(ctx context.Context, tmp string, paths, operations []s
 	if err := u.record(in); err != nil {
 		return nil, nil, err
 	}
-	changes, err := changed(u.root, tmp, files)
+	after, err := contents(tmp)
 	if err != nil {
 		return nil, nil, err
 	}
+	changes := changed(before, after)
 	if len(changes) > 0 && len(r.refusals) == 0 {
 		if err := u.check(ctx, tmp); ctx.Err() != nil {
 			return nil, nil, ctx.Err()
@@ -271,30 +278,36 @@ func (u *updater) record(in func(string) string) error {
 	return err
 }
 
-// changed lists the files that differ between the project at root, whose files are given, and its copy in tmp.
-func changed(root, tmp string, files []string) ([]replacement, error) {
-	copied, err := project.Walk(tmp)
+// contents returns the files below dir.
+func contents(dir string) (map[string][]byte, error) {
+	names, err := project.Walk(dir)
 	if err != nil {
 		return nil, err
 	}
-	names := slices.Concat(files, copied)
-	slices.Sort(names)
-	var changes []replacement
-	for _, name := range slices.Compact(names) {
-		old, err := readIfThere(filepath.Join(root, filepath.FromSlash(name)))
-		if err != nil {
+	files := make(map[string][]byte, len(names))
+	for _, name := range names {
+		if files[name], err = readIfThere(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
 			return nil, err
-		}
-		content, err := readIfThere(filepath.Join(tmp, filepath.FromSlash(name)))
-		if err != nil {
-			return nil, err
-		}
-		if (old == nil) != (content == nil) || !bytes.Equal(old, content) {
-			changes = append(changes, replacement{name, old, content})
 		}
 	}
-	return changes, nil
+	return files, nil
 }
+
+// changed lists what differs between two versions of the same files.
+func changed(before, after map[string][]byte) []replacement {
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	var changes []replacement
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !same(before[name], after[name]) {
+			changes = append(changes, replacement{name, before[name], after[name]})
+		}
+	}
+	return changes
+}
+
+// same reports whether two contents are equal, of which one may be nil, where there is no file.
+func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 // readIfThere returns the content of a file, which is not nil, or nil if there is no such file.
 func readIfThere(name string) ([]byte, error) {
@@ -317,7 +330,7 @@ func replace(root string, changes []replacement) (err error) {
 		if err != nil {
 			return err
 		}
-		if (now == nil) != (c.old == nil) || !bytes.Equal(now, c.old) {
+		if !same(now, c.old) {
 			return fmt.Errorf("%s was changed by somebody else in the meantime", c.name)
 		}
 	}

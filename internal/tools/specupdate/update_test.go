@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,7 +70,7 @@ func readFile(t *testing.T, root, name string) string {
 func TestNewField(t *testing.T) {
 	t.Parallel()
 	root := copyProject(t)
-	m := mutations[slices.IndexFunc(mutations, func(m mutation) bool { return m.name == "result: new optional field" })]
+	m := named(t, "result: new optional field")
 	page := write(t, result, m.mutate(t, root))
 	before := snapshot(t, root)
 
@@ -172,6 +173,33 @@ func TestWholeDocument(t *testing.T) {
 	}
 }
 
+// TestWanted: an operation that is here does not go missing in silence, and what is named is taken wherever it is
+// described, and nothing else.
+func TestWanted(t *testing.T) {
+	t.Parallel()
+	root := copyProject(t)
+	text := readFile(t, root, "openapi.yaml")
+	moved := write(t, "moved.yaml", []byte(strings.Replace(text, "  /paas/v4/files:\n", "  /paas/v5/files:\n", 1)))
+	here := filepath.Join(root, filepath.FromSlash(pagesFolder))
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{moved}, exitBreaking, "### Operations that are gone\n\n- `POST /paas/v4/files` is not in moved.yaml"},
+		{[]string{moved, filepath.Join(here, upload)}, exitSame, "moved.yaml describes 1 other operations"},
+		{[]string{"-op", "/v1/agents", moved}, exitSame, "moved.yaml describes 3 other operations"},
+		{[]string{"-op", "/paas/v5/files,/v1/agents", moved, here}, exitCannot, "are both for POST /v1/agents\n"},
+		{[]string{"-op", "/paas/v5/files,/paas/v4/files", moved, here}, exitCompatible, "`NewPostPaasV5FilesRequestWithBody`: added"},
+		{[]string{"-op", "/v1/agents", here}, exitSame, "agent-conversation.yaml describes 1 other operations"},
+		{[]string{"-op", "/no/such", here}, exitCannot, "does not describe /no/such"},
+	} {
+		if report := update(t, root, test.code, append([]string{"-n"}, test.args...)...); !strings.Contains(report, test.want) {
+			t.Errorf("%q: the report does not say %q:\n%s", test.args, test.want, report)
+		}
+	}
+}
+
 // TestVendoredTakesThePlace: a published page removes the transcribed one of its operation, whatever its name, and no
 // transcribed page takes the place of a published one.
 func TestVendoredTakesThePlace(t *testing.T) {
@@ -252,7 +280,7 @@ func TestSeveralPages(t *testing.T) {
 		t.Error(report)
 	}
 	twice := write(t, "get-async-result.md", []byte(readFile(t, root, pagesFolder+"/get-async-result.md")))
-	if report := update(t, root, exitCannot, twice, dir); !strings.Contains(report, "are both for the page get-async-result") {
+	if report := update(t, root, exitCannot, twice, dir); !strings.Contains(report, "are both for POST /v1/agents/async-result") {
 		t.Error(report)
 	}
 }
@@ -261,14 +289,14 @@ func TestSeveralPages(t *testing.T) {
 func TestUncompiled(t *testing.T) {
 	t.Parallel()
 	root := copyProject(t)
-	m := mutations[slices.IndexFunc(mutations, func(m mutation) bool { return m.name == "result: retype a request property" })]
+	m := named(t, "result: retype a request property")
 	page := write(t, result, m.mutate(t, root))
 	before := snapshot(t, root)
 	if updateBy(t, newUpdater, root, exitCannot, page); snapshot(t, root) != before {
 		t.Error("a refusal has changed the project")
 	}
 	// What only the compiler finds, as in a test, is refused as well.
-	m = mutations[slices.IndexFunc(mutations, func(m mutation) bool { return m.name == "result: new optional field" })]
+	m = named(t, "result: new optional field")
 	u := quick(t)(root)
 	u.check = func(context.Context, string) error { return errors.New("vet: a_test.go:1:1: undefined: A") }
 	var out bytes.Buffer
@@ -278,6 +306,18 @@ func TestUncompiled(t *testing.T) {
 	}
 	report := update(t, root, exitBreaking, "-uncompiled", page)
 	if !strings.Contains(report, "task.go") || !strings.Contains(readFile(t, root, "api/openapi.gen.go"), "AsyncID int") {
+		t.Error(report)
+	}
+}
+
+// TestSameOperation: two pages for one operation are refused, even if they say the same.
+func TestSameOperation(t *testing.T) {
+	t.Parallel()
+	root := copyProject(t)
+	text := strings.NewReplacer("url: ", "address: ", "  /v1/agents/async-result:\n", "  /v1/agents/cancel:\n").
+		Replace(readFile(t, root, pagesFolder+"/"+result))
+	report := update(t, root, exitCannot, "-n", write(t, "a.md", []byte(text)), write(t, "b.md", []byte(text)))
+	if !strings.Contains(report, "are both for POST /v1/agents/cancel") {
 		t.Error(report)
 	}
 }
@@ -344,9 +384,52 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	u := newUpdater(root)
 	u.generate = func(context.Context, string) error { cancel(); return nil }
-	m := mutations[slices.IndexFunc(mutations, func(m mutation) bool { return m.name == "result: new optional field" })]
+	m := named(t, "result: new optional field")
 	code, err := u.run(ctx, false, []string{write(t, result, m.mutate(t, root))}, nil, &bytes.Buffer{})
 	if code != exitCannot || !errors.Is(err, context.Canceled) || snapshot(t, root) != before {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+}
+
+// TestEditedMeanwhile: what somebody edits while the code is generated is not taken back.
+func TestEditedMeanwhile(t *testing.T) {
+	t.Parallel()
+	m := named(t, "result: new optional field")
+	for name, want := range map[string]int{"README.md": exitCompatible, "openapi.yaml": exitCannot} {
+		root := copyProject(t)
+		page := write(t, result, m.mutate(t, root))
+		u := quick(t)(root)
+		generate, edited := u.generate, readFile(t, root, name)+"# An edit.\n"
+		u.generate = func(ctx context.Context, dir string) error {
+			return errors.Join(put(filepath.Join(root, name), []byte(edited)), generate(ctx, dir))
+		}
+		var out bytes.Buffer
+		code, err := u.run(t.Context(), false, []string{page}, nil, &out)
+		if code != want || (err != nil) != (want == exitCannot) || strings.Contains(out.String(), "- README.md") {
+			t.Errorf("%s: exit code %d, %v\n%s", name, code, err, &out)
+		}
+		if got := readFile(t, root, name); got != edited {
+			t.Errorf("%s ends with %q", name, got[len(got)-40:])
+		}
+		if taken := strings.Contains(readFile(t, root, pagesFolder+"/"+result), "progress:"); taken != (want == exitCompatible) {
+			t.Errorf("%s: the page was taken in: %v", name, taken)
+		}
+	}
+}
+
+// TestNoReport: nothing is replaced if the report cannot be written.
+func TestNoReport(t *testing.T) {
+	t.Parallel()
+	root := copyProject(t)
+	before := snapshot(t, root)
+	m := named(t, "result: new optional field")
+	page := write(t, result, m.mutate(t, root))
+	reader, writer := io.Pipe()
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	code, err := quick(t)(root).run(t.Context(), false, []string{page}, nil, writer)
+	if code != exitCannot || !errors.Is(err, io.ErrClosedPipe) || snapshot(t, root) != before {
 		t.Errorf("exit code %d, %v", code, err)
 	}
 }
@@ -390,7 +473,7 @@ func TestFetch(t *testing.T) {
 		t.Error(got)
 	}
 	found = false
-	if got := update(t, root, exitCannot, "fetch", "-o", filepath.Join(t.TempDir(), "new"), "-from", srv.URL+"/"); !strings.Contains(got, "agent.md: HTTP status 404") {
+	if got := update(t, root, exitCannot, "fetch", "-o", filepath.Join(t.TempDir(), "new"), "-from", srv.URL+"/"); !strings.Contains(got, "agent.md: HTTP status 404 Not Found (a guess") {
 		t.Error(got)
 	}
 }
