@@ -2,6 +2,9 @@ package faults
 
 import "testing"
 
+// nobody is an address at which nothing listens: a port that no other test can be given.
+const nobody = "127.0.0.1:1"
+
 // TestRelay breaks connections in the request and in the answer, in every manner.
 func TestRelay(t *testing.T) {
 	t.Parallel()
@@ -41,19 +44,17 @@ func TestRelay(t *testing.T) {
 		}
 		f("in the body of the answer", false, inBody(20), always, once)
 	}
+	tooLate := fault{name: "the request gets through after the client has given up", between: broken(breakage{true, after(0), late}), silent: true}
+	tooLate.always, tooLate.once = lostAnswer("timeout")
+	tooLate.run(t, title)
+
 	dribble := func(upstream bool) func(t *testing.T, w *world) string {
 		return broken(breakage{upstream: upstream, how: dribbling})
 	}
 	fault{name: "the request comes byte by byte", between: dribble(true), always: harmless()}.run(t, title)
 	fault{name: "the answer comes byte by byte", between: dribble(false), always: harmless()}.run(t, title)
 
-	nobody := func(t *testing.T, _ *world) string {
-		t.Helper()
-		listener := listen(t, "127.0.0.1:0")
-		defer func() { _ = listener.Close() }()
-		return listener.Addr().String()
-	}
-	refused := fault{name: "nobody listens", between: nobody}
+	refused := fault{name: "nobody listens", between: func(*testing.T, *world) string { return nobody }}
 	refused.always, refused.once = notSent("refused")
 	refused.run(t, title)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,9 +16,6 @@ import (
 	"example.com/zai/api"
 	"example.com/zai/api/zaitest"
 )
-
-// patience is the limit of time where a fault is silence. It leaves a healthy exchange room on a busy machine.
-const patience = 1500 * time.Millisecond
 
 // A fault is what goes wrong between the client and the server, and what must come of it.
 type fault struct {
@@ -43,6 +42,13 @@ func (o outcomes) but(outcome string, verbs ...string) outcomes {
 		o[v] = outcome
 	}
 	return o
+}
+
+func (o outcomes) check(t *testing.T, v verb, got string) {
+	t.Helper()
+	if want := o[v.name]; !regexp.MustCompile("^(?:" + want + ")$").MatchString(got) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 // The verbs by what they may do about a failure.
@@ -105,9 +111,7 @@ func (f fault) run(t *testing.T, title string) {
 				t.Parallel()
 				got := f.cell(t, v, row.first)
 				report.set(printed, v.name, got)
-				if want := row.want[v.name]; !regexp.MustCompile("^(?:" + want + ")$").MatchString(got) {
-					t.Errorf("got %q, want %q", got, want)
-				}
+				row.want.check(t, v, got)
 			})
 		}
 	}
@@ -123,14 +127,19 @@ func (f fault) cell(t *testing.T, v verb, first bool) string {
 	}
 	limit := ample
 	if f.silent {
-		limit = patience
+		limit = patience(t, w, f.client)
 	}
 	client, transport := newClient(t, w, d.dial, f.client, api.WithTimeout(limit), api.WithIdleTimeout(limit))
-	return outcome(t, v, w, func() {
+	return outcome(t, v, w, d.settle(t, w, transport), client)
+}
+
+// settle returns what closes the idle connections, and waits until there are none, on either side.
+func (d *dialer) settle(t *testing.T, w *world, transport *http.Transport) func() {
+	return func() {
 		transport.CloseIdleConnections()
 		eventually(t, "the client has closed its connections", func() bool { return d.open.Load() == 0 })
 		eventually(t, "the server has no connection", func() bool { return w.conns.count() == 0 })
-	}, client)
+	}
 }
 
 // outcome makes one call, waits until everything is quiet again, and checks what holds whatever the fault is: nothing
@@ -172,7 +181,18 @@ func outcome(t *testing.T, v verb, w *world, settle func(), client *api.ClientWi
 	return got
 }
 
-// warmUp makes a request that the fault spares, so that the client has an idle connection.
+// patience is the limit of time where a fault is silence: many times what a healthy exchange takes just now, on a
+// machine that may be busy.
+func patience(t *testing.T, w *world, config *tls.Config) time.Duration {
+	t.Helper()
+	client, transport := newClient(t, w, new(net.Dialer).DialContext, config)
+	defer transport.CloseIdleConnections()
+	start := time.Now()
+	warmUp(t, w, client)
+	return time.Second + 30*time.Since(start)
+}
+
+// warmUp makes a request that no fault hits.
 func warmUp(t *testing.T, w *world, client *api.ClientWithResponses) {
 	t.Helper()
 	task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: w.AddTask(zaitest.TaskScript{Pending: zaitest.Forever})}

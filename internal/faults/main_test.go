@@ -24,7 +24,7 @@ var (
 )
 
 // parallel is the number of cells under way at once: they wait more than they work.
-const parallel = "40"
+const parallel = "32"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -26,6 +26,7 @@ const (
 	closed                  // FIN, to both sides
 	halfDone                // FIN in the direction that breaks; the other one stays open
 	silent                  // nothing more in that direction, and no end either
+	late                    // nothing more until that side has given up, and then all of it
 	dribbling               // it does not break: each byte comes for itself
 )
 
@@ -163,8 +164,9 @@ func (r *relay) pump(to, from *net.TCPConn, b *breakage, upstream bool) {
 				}
 				part = nil
 			} else if seen = append(seen, part...); b.at(seen) >= 0 {
-				_, _ = to.Write(part[:max(n-(len(seen)-b.at(seen)), 0)])
-				b.how.end(to, from)
+				through := max(n-(len(seen)-b.at(seen)), 0)
+				_, _ = to.Write(part[:through])
+				b.how.end(to, from, part[through:])
 				return
 			}
 		}
@@ -185,8 +187,8 @@ func (r *relay) pump(to, from *net.TCPConn, b *breakage, upstream bool) {
 	}
 }
 
-// end breaks a direction.
-func (m manner) end(to, from *net.TCPConn) {
+// end breaks a direction, in which some bytes were read and are held back.
+func (m manner) end(to, from *net.TCPConn, held []byte) {
 	switch m {
 	case reset:
 		_, _ = to.SetLinger(0), from.SetLinger(0)
@@ -196,8 +198,12 @@ func (m manner) end(to, from *net.TCPConn) {
 	case halfDone:
 		_ = to.CloseWrite()
 		_, _ = io.Copy(io.Discard, from)
-	case silent, dribbling:
+	case silent:
 		_, _ = io.Copy(io.Discard, from) // until that side closes
+		_ = to.CloseWrite()
+	case late:
+		rest, _ := io.ReadAll(from)
+		_, _ = to.Write(append(held, rest...))
 		_ = to.CloseWrite()
 	}
 }

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -173,19 +172,40 @@ func labeled(t *testing.T, f func(ctx context.Context), settle func()) {
 	pprof.Do(t.Context(), pprof.Labels("cell", name), f)
 	settle()
 	label := fmt.Sprintf("%q:%q", "cell", name)
-	var left bytes.Buffer
+	var left string
 	eventually(t, "no goroutine of the client is left", func() bool {
-		left.Reset()
-		if err := pprof.Lookup("goroutine").WriteTo(&left, 1); err != nil {
-			t.Error(err)
-		}
-		return !strings.Contains(left.String(), label)
+		left = goroutines.since(time.Now())
+		return !strings.Contains(left, label)
 	})
-	if t.Failed() && strings.Contains(left.String(), label) {
-		for group := range strings.SplitSeq(left.String(), "\n\n") {
-			if strings.Contains(group, label) {
-				t.Log(group)
-			}
+	for group := range strings.SplitSeq(left, "\n\n") {
+		if strings.Contains(group, label) {
+			t.Log(group)
 		}
 	}
+}
+
+// goroutines is the goroutine profile, with labels. It is dear, so that the cells share it.
+var goroutines census
+
+type census struct {
+	mu      sync.Mutex
+	taken   time.Time
+	profile string
+}
+
+// since returns a profile that was taken after a time.
+func (c *census) since(when time.Time) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.taken.After(when) {
+		return c.profile
+	}
+	<-time.After(time.Until(c.taken.Add(200 * time.Millisecond)))
+	c.taken = time.Now()
+	var b strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+		panic(err)
+	}
+	c.profile = b.String()
+	return c.profile
 }
