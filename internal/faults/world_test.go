@@ -139,7 +139,7 @@ func newClient(t *testing.T, w *world, dial func(context.Context, string, string
 ) (*api.ClientWithResponses, *http.Transport) {
 	t.Helper()
 	transport := &http.Transport{
-		DialContext: dial, TLSClientConfig: config, ForceAttemptHTTP2: true,
+		DialContext: dial, TLSClientConfig: config.Clone(), ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: 100, TLSHandshakeTimeout: ample,
 	}
 	opts = append([]api.ClientOption{api.WithBaseURL(w.URL), api.WithHTTPClient(&http.Client{Transport: transport})}, opts...)
