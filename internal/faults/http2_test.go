@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,14 +117,20 @@ func requestOf(frame *http2.MetaHeadersFrame) *http.Request {
 	return r
 }
 
-// http2Between returns what puts an HTTP/2 server in front of the stand-in. It ends the first request of each
-// connection, or of the first one, as it is told, and answers all others.
-func http2Between(server *tls.Config, end ending) func(t *testing.T, w *world) string {
-	config := server.Clone()
-	config.NextProtos = []string{"h2"}
+// http2Between returns what puts an HTTP/2 server in front of the stand-in. It ends all requests, or the first one,
+// as it is told, and answers the others.
+func http2Between(config *tls.Config, first bool, end ending) func(t *testing.T, w *world) string {
 	return func(t *testing.T, w *world) string {
 		t.Helper()
 		listener := tls.NewListener(listen(t, "127.0.0.1:0"), config)
+		var requests atomic.Int64
+		ends := func(x *exchange) bool {
+			if requests.Add(1) > 1 && first {
+				x.answer(x.serve(), -1)
+				return true
+			}
+			return end(x)
+		}
 		var group sync.WaitGroup
 		group.Go(func() {
 			for {
@@ -135,12 +142,13 @@ func http2Between(server *tls.Config, end ending) func(t *testing.T, w *world) s
 				group.Go(func() {
 					defer w.conns.state(conn, http.StateClosed)
 					defer func() { _ = conn.Close() }()
-					(&http2Conn{handler: w}).serve(conn, end)
+					(&http2Conn{handler: w}).serve(conn, ends)
 				})
 			}
 		})
 		t.Cleanup(func() {
 			_ = listener.Close()
+			w.conns.drop()
 			group.Wait()
 		})
 		return listener.Addr().String()
@@ -150,38 +158,46 @@ func http2Between(server *tls.Config, end ending) func(t *testing.T, w *world) s
 // TestHTTP2 refuses, resets and cuts requests as HTTP/2 lets a server do.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
-	const title = "HTTP/2"
 	server, client := certified(t, "127.0.0.1", time.Now().Add(24*time.Hour))
-	// After a fault, the client gets a healthy connection to a server that speaks HTTP/2 as well.
-	healthy := server.Clone()
-	healthy.NextProtos = []string{"h2"}
+	server.NextProtos = []string{"h2"}
 
 	run := func(name string, end ending, always, once outcomes) {
-		fault{name: name, between: http2Between(server, end), server: healthy, client: client, always: always, once: once}.run(t, title)
+		f := fault{server: server, client: client, silent: strings.HasPrefix(name, "silence")}
+		if f.name, f.always = name, always; always != nil {
+			f.between = http2Between(server, false, end)
+			f.run(t, "HTTP/2")
+		}
+		if f.name, f.always = name+", once", once; once != nil {
+			f.between = http2Between(server, true, end)
+			f.run(t, "HTTP/2")
+		}
 	}
-	silence := func(name string, end ending, outcomes func(string) (always, once outcomes)) {
-		always, once := outcomes("timeout")
-		fault{
-			name: name, between: http2Between(server, end), server: healthy, client: client, silent: true, always: always, once: once,
-		}.run(t, title)
+	reset := func(code http2.ErrCode) func(x *exchange) bool {
+		return func(x *exchange) bool {
+			_ = x.conn.framer.WriteRSTStream(x.stream, code)
+			return true
+		}
 	}
+	goAway := func(last uint32, code http2.ErrCode, x *exchange) bool {
+		_ = x.conn.framer.WriteGoAway(last, code, nil)
+		return true
+	}
+
 	run("all is well", func(x *exchange) bool {
 		x.answer(x.serve(), -1)
 		return true
 	}, harmless(), nil)
 	run("RST_STREAM with NO_ERROR after the answer", func(x *exchange) bool {
 		x.answer(x.serve(), -1)
-		_ = x.conn.framer.WriteRSTStream(x.stream, http2.ErrCodeNo)
-		return true
+		return reset(http2.ErrCodeNo)(x)
 	}, harmless(), nil)
-	run("GOAWAY after the answer, each time", func(x *exchange) bool {
+	run("GOAWAY after each answer", func(x *exchange) bool {
 		x.answer(x.serve(), -1)
-		_ = x.conn.framer.WriteGoAway(x.stream, http2.ErrCodeNo, nil)
-		return true
+		return goAway(x.stream, http2.ErrCodeNo, x)
 	}, harmless(), nil)
-	run("GOAWAY in the middle of the answer, which goes on", func(x *exchange) bool {
+	run("GOAWAY before the answer, which comes", func(x *exchange) bool {
 		a := x.serve()
-		_ = x.conn.framer.WriteGoAway(x.stream, http2.ErrCodeNo, nil)
+		goAway(x.stream, http2.ErrCodeNo, x)
 		x.answer(a, -1)
 		return true
 	}, harmless(), nil)
@@ -189,45 +205,45 @@ func TestHTTP2(t *testing.T) {
 	// The server says that it has not taken the request: net/http sends it again, also a create, where it still has it.
 	refused := harmless().but("unknown: cut 0/0", "Upload")
 	run("GOAWAY that leaves the request out", func(x *exchange) bool {
-		_ = x.conn.framer.WriteGoAway(0, http2.ErrCodeNo, nil)
-		return true
+		return goAway(0, http2.ErrCodeNo, x)
 	}, nil, refused)
-	run("RST_STREAM with REFUSED_STREAM", func(x *exchange) bool {
-		_ = x.conn.framer.WriteRSTStream(x.stream, http2.ErrCodeRefusedStream)
-		return true
-	}, nil, refused)
+	run("RST_STREAM with REFUSED_STREAM", reset(http2.ErrCodeRefusedStream), nil, refused)
 
 	always, once := lostAnswer("cut")
 	run("RST_STREAM with INTERNAL_ERROR before the answer", func(x *exchange) bool {
 		x.serve()
-		_ = x.conn.framer.WriteRSTStream(x.stream, http2.ErrCodeInternal)
-		return true
-	}, always, nil)
+		return reset(http2.ErrCodeInternal)(x)
+	}, always, once)
+	// The end of a connection takes with it the requests that wait on it, unseen.
+	always, once = always.but("cut [2-6]", "WaitAll"), once.but("ok [56]", "WaitAll")
 	run("GOAWAY with INTERNAL_ERROR before the answer", func(x *exchange) bool {
 		x.serve()
-		_ = x.conn.framer.WriteGoAway(x.stream, http2.ErrCodeInternal, nil)
+		goAway(x.stream, http2.ErrCodeInternal, x)
 		return false
 	}, always, once)
 	run("connection closed before the answer", func(x *exchange) bool {
 		x.serve()
 		return false
 	}, always, once)
+
 	always, once = cutAnswer()
 	run("RST_STREAM with INTERNAL_ERROR in the body", func(x *exchange) bool {
 		x.answer(x.serve(), 20)
-		_ = x.conn.framer.WriteRSTStream(x.stream, http2.ErrCodeInternal)
-		return true
-	}, always, nil)
+		return reset(http2.ErrCodeInternal)(x)
+	}, always, once)
+	always, once = always.but("(malformed|cut) [2-6]", "WaitAll"), once.but("ok [56]", "WaitAll")
 	run("connection closed in the body", func(x *exchange) bool {
 		x.answer(x.serve(), 20)
 		return false
 	}, always, once)
-	silence("no answer", func(x *exchange) bool {
+
+	always, once = lostAnswer("timeout")
+	run("silence before the answer", func(x *exchange) bool {
 		x.serve()
 		return true
-	}, lostAnswer)
-	silence("silence in the body", func(x *exchange) bool {
+	}, always, once)
+	run("silence in the body", func(x *exchange) bool {
 		x.answer(x.serve(), 20)
 		return true
-	}, lostAnswer)
+	}, always, once)
 }

@@ -94,6 +94,15 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	}
 }
 
+// drop closes what is still open.
+func (c *connections) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		_ = conn.Close()
+	}
+}
+
 func (c *connections) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
