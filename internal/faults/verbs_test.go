@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -244,7 +245,7 @@ func cause(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		cutText.MatchString(err.Error()):
+		errors.Is(err, net.ErrClosed), cutText.MatchString(err.Error()):
 		return "cut"
 	default:
 		return "other: " + err.Error()
