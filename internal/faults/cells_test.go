@@ -153,7 +153,8 @@ func outcome(t *testing.T, v verb, w *world, settle func(), client *api.ClientWi
 	labeled(t, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 2*ample)
 		defer cancel()
-		if err = call(ctx, client); ctx.Err() != nil {
+		err = call(ctx, client)
+		if ctx.Err() != nil {
 			t.Errorf("no limit of the client ended the call: %v", err)
 		}
 	}, settle)

@@ -67,7 +67,7 @@ func (w *world) made() int { return len(w.Runs()) + len(w.Uploads()) }
 // listen returns a listener on loopback.
 func listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
