@@ -74,7 +74,7 @@ func (s *restarted) rise() {
 
 // TestRestart restarts the server in the middle of a wait, of the wait for many, and of a download. Nothing runs beside
 // it that could be given its port.
-func TestRestart(t *testing.T) { //nolint:paralleltest // as it says
+func TestRestart(t *testing.T) {
 	row := report.row("A server that restarts", "in the middle of the call")
 	t.Run("Wait", func(t *testing.T) {
 		s := newRestarted(t)

@@ -130,7 +130,8 @@ func each(n int, f func(i int)) {
 
 // TestSoak takes thousands of tasks all the way over a bad network to a bad server. At the end every one of them is
 // accounted for exactly once.
-func TestSoak(t *testing.T) { //nolint:paralleltest // It has the machine for itself, and says how long it takes.
+func TestSoak(t *testing.T) {
+	t.Parallel()
 	n, seed, start := *flagTasks, *flagSeed, time.Now()
 	fmt.Printf("soak: %d tasks, seed %d\n", n, seed)
 	w := newWorld(t, nil)

@@ -255,4 +255,4 @@ func cause(err error) string {
 // cutText matches what net/http says of an exchange that the server broke off where it has no exported error: a header
 // that ends in the middle, a connection that ended before its request, and all of HTTP/2.
 var cutText = regexp.MustCompile(`transport connection broken: malformed (HTTP|MIME)|server closed idle connection|` +
-	`stream error: stream ID \d+; [A-Z_]+|server sent GOAWAY and closed the connection|cannot retry err|client connection (lost|force closed)`)
+	`stream error: stream ID \d+; [A-Z_]+|server sent GOAWAY and closed the connection|cannot retry err|refused or reset the HTTP/2 stream|client connection (lost|force closed)`)
