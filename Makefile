@@ -18,7 +18,7 @@ tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; trap 'exit 130' H
 	$(GO) build -C internal/tools -o "$$dir/" ./specupdate ./compat; "$$dir"
 
 # Modules below this one, which "./..." does not reach.
-MODULES := internal/tools internal/consumer
+MODULES := internal/tools internal/consumer internal/faults
 
 # To be set on the command line, as in: make test PKGS=./api TESTFLAGS='-run Retrieve -v'
 ARGS ?=
@@ -33,8 +33,8 @@ PKGS ?= ./...
 TESTFLAGS ?=
 UNCOMPILED ?=
 
-.PHONY: help generate check-generated spec spec-diff spec-fetch compat demo test lint fmt tidy bench footprint cover mutate
-.PHONY: fuzz consumer rename ci
+.PHONY: help generate check-generated spec spec-diff spec-fetch compat demo test faults fuzz lint fmt tidy bench footprint cover
+.PHONY: mutate consumer rename ci
 
 help: ## List the targets.
 	@echo 'usage: make TARGET'
@@ -71,6 +71,9 @@ test: ## Run the tests, with the race detector where it can be had (PKGS, TESTFL
 		echo 'make test: without the race detector, which needs cgo and a C compiler' >&2; \
 	fi; \
 	$(GO) test $$race -shuffle=on $(TESTFLAGS) $(PKGS)
+
+faults: ## Break the network between client and stand-in server, and print what came of it (ARGS='-tasks 20000 -seed 7').
+	@cd internal/faults && $(GO) test -race -count=1 -timeout 30m -args $(ARGS)
 
 lint: ## Check format, code, go.mod and workflows (builds its checkers the first time: some minutes).
 	@files=$$(gofmt -l .) && { [ -z "$$files" ] || { echo "not formatted (run make fmt):"; echo "$$files"; exit 1; }; }
@@ -121,3 +124,4 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== test of the tools' && cd internal/tools && $(GO) test ./...
 	@echo '== consumer' && $(MAKE) consumer
 	@echo '== compat' && $(MAKE) compat
+	@echo '== faults' && $(MAKE) faults ARGS=

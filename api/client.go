@@ -186,7 +186,8 @@ func isLoopback(host string) bool {
 }
 
 // defaultTransport is that of net/http with room for many waiting tasks on one host, and
-// with a tighter bound for headers.
+// with a tighter bound for headers. Without pings, an HTTP/2 connection that has gone silent would
+// be given to each new request, and time out each of them, until the operating system notices.
 func defaultTransport() http.RoundTripper {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -195,6 +196,7 @@ func defaultTransport() http.RoundTripper {
 	t = t.Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 1000, 1000
 	t.MaxResponseHeaderBytes = 1 << 20
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second}
 	return t
 }
 
