@@ -113,7 +113,7 @@ type Part struct {
 
 // Message is one message of an agent. A single part and a plain string are read as Content of one part.
 type Message struct {
-	// Content Video file metadata
+	// Content Parts of the message.
 	Content []Part `json:"content,omitempty"`
 
 	// Phase What the message is part of: `thinking`, `tool` or `answer`; often absent.
@@ -132,7 +132,9 @@ type Choice struct {
 	FinishReason FinishReason `json:"finish_reason,omitempty"`
 
 	// Index Result index.
-	Index   int       `json:"index,omitempty"`
+	Index int `json:"index,omitempty"`
+
+	// Message Messages, under the name that the description uses. Choice.All reads every key.
 	Message []Message `json:"message,omitempty"`
 
 	// Messages The same as message, under the name that recorded answers use. Choice.All reads every key.
@@ -244,7 +246,7 @@ type SlidesRequest struct {
 	Stream *bool `json:"stream,omitempty"`
 }
 
-// SpecialEffectsVideosAgentError defines model for SpecialEffectsVideosAgentError.
+// SpecialEffectsVideosAgentError is the refusal that the description shows for agents. Error is what the client makes of every refusal.
 type SpecialEffectsVideosAgentError struct {
 	// AgentID Agent ID
 	AgentID AgentID `json:"agent_id,omitempty"`

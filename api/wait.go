@@ -17,6 +17,9 @@ import (
 // without a video address, or any other without a text, an address or an object.
 var ErrNoResult = errors.New("the task finished without a result")
 
+// maxPause bounds a Retry-After in a wait: what asks for more is no server to be believed.
+const maxPause = time.Hour
+
 // defaultMaxFailures is the number of polls in a row that may fail before a wait ends.
 const defaultMaxFailures = 10
 
@@ -43,7 +46,7 @@ const defaultMaxFailures = 10
 // that costs is longer tasks, which are late by 1 % of their duration, for two thirds of the polls.
 // All pauses are spread evenly by 6 % to both sides, so that tasks started together are not polled
 // together. Every and Expect change the schedule. A Retry-After of the server is the least
-// time to the next poll.
+// time to the next poll, up to an hour.
 //
 // A task that succeeded is its Result and a nil error, or the Result and ErrNoResult when
 // there is nothing in it. A task that failed is its Result and a *TaskError. A status word
@@ -321,9 +324,9 @@ func (r *Result) hasResult() bool {
 func (w *waiter) delay(n, failures int, elapsed time.Duration, r *Result, e *Error) time.Duration {
 	var pause, least time.Duration
 	if e != nil {
-		least = max(e.RetryAfter, jitter(min(firstBackoff<<min(failures, 10), maxBackoff)))
+		least = max(min(e.RetryAfter, maxPause), jitter(min(firstBackoff<<min(failures, 10), maxBackoff)))
 	} else {
-		least = r.RetryAfter
+		least = min(r.RetryAfter, maxPause)
 	}
 	switch {
 	case w.every > 0:

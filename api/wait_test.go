@@ -498,6 +498,8 @@ func TestWaitRetryAfter(t *testing.T) {
 	}{
 		{"pending", zaitest.WithHeader("Retry-After", "45", nil), nil, 45 * time.Second, 55 * time.Second},
 		{"pending, more than a minute", zaitest.WithHeader("Retry-After", "300", nil), nil, 300 * time.Second, 330 * time.Second},
+		{"pending, beyond belief", zaitest.WithHeader("Retry-After", "4294967295", nil), nil, time.Hour, time.Hour},
+		{"429, beyond belief", zaitest.RateLimited("1302", "99999999999"), nil, time.Hour, time.Hour},
 		{"pending, a date", zaitest.WithHeader("Retry-After", start.Add(80*time.Second).Format(http.TimeFormat), nil), nil, 80 * time.Second, 90 * time.Second},
 		{"pending, sooner than the schedule", zaitest.WithHeader("Retry-After", "1", nil), nil, 4 * time.Second, 6 * time.Second},
 		{"pending, nonsense", zaitest.WithHeader("Retry-After", "soon", nil), nil, 4 * time.Second, 6 * time.Second},

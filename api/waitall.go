@@ -224,7 +224,7 @@ func (g *gate) leave(start time.Time, e *Error) {
 			g.pace *= 0.9
 		}
 	}
-	if until := now.Add(max(e.RetryAfter, time.Second)); until.After(g.quiet) {
+	if until := now.Add(max(min(e.RetryAfter, maxPause), time.Second)); until.After(g.quiet) {
 		g.quiet = until
 	}
 }
