@@ -44,6 +44,15 @@ func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []Re
 	return nil, invalid(op, "the client was not made by New, NewWithAuth or NewFromEnv")
 }
 
+// read is one attempt at a read, the n-th.
+func (c *ClientWithResponses) read(ctx context.Context, g *guard, op string, n int, body any, editors []RequestEditorFn) (*Result, *Error) {
+	start := time.Now()
+	resp, err := c.post(ctx, g.templates[op], body, editors) //nolint:bodyclose // answer closes it.
+	r, e := g.answer(op, resp, err)
+	g.log(ctx, op, n, start, r, e)
+	return r, e
+}
+
 // post sends body as a read: a copy of what the generated code built once, because it
 // parses the base URL three times for each request it builds. The nil Idempotency-Key is
 // not sent: it lets net/http repeat the request on a new connection when the server has
@@ -51,7 +60,7 @@ func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []Re
 func (c *ClientWithResponses) post(ctx context.Context, template *http.Request, body any, editors []RequestEditorFn) (*http.Response, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
-		return nil, err
+		return nil, invalid("", "%w", err)
 	}
 	client := c.ClientInterface.(*Client) //nolint:forcetypeassert // Checked by guard.
 	req, address := template.WithContext(ctx), *template.URL
@@ -112,7 +121,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		return nil, e
 	}
 	data, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close() // What was read counts.
+	_ = resp.Body.Close()        // What was read counts.
 	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
 	r, v := &Result{}, unread
 	if err == nil || resp.StatusCode < 200 || resp.StatusCode > 299 {

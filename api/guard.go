@@ -23,8 +23,8 @@ import (
 // wherever the server echoes it.
 type guard struct {
 	next        HttpRequestDoer
-	template    *http.Request // of retrieveAgentResult, without body and credentials
-	origin      *url.URL      // set last: its presence says that the client is complete
+	templates   map[string]*http.Request // of the reads, without body and credentials
+	origin      *url.URL                 // set last: its presence says that the client is complete
 	timeout     time.Duration
 	idleTimeout time.Duration
 	maxBody     int64
