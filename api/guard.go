@@ -208,12 +208,8 @@ func (b *body) masked(p []byte) (int, error) {
 			return n, err
 		}
 		key := []byte(b.key)
-		for rest := p; ; {
-			i := bytes.Index(rest, key)
-			if i < 0 {
-				break
-			}
-			rest = rest[i+copy(rest[i:], stars(b.key)):]
+		if bytes.Contains(p, key) {
+			copy(p, bytes.ReplaceAll(p, key, []byte(stars(b.key))))
 		}
 		end := len(p)
 		if err == nil {
