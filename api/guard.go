@@ -76,8 +76,10 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(caller)
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
+	end := func() { cancel(nil) }
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		req.Body = &upload{ReadCloser: req.Body, guard: g, ctx: ctx, timer: timer}
+		u := &upload{ReadCloser: req.Body, guard: g, ctx: ctx, timer: timer, busy: make(chan struct{}, 1)}
+		req.Body, end = u, func() { cancel(nil); u.end(caller) }
 	}
 	resp, err := g.next.Do(req)
 	switch {
@@ -96,11 +98,11 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 				}
 			}
 		}
-		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel, timer: timer}
+		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, end: end, timer: timer}
 		return resp, nil
 	}
 	timer.Stop()
-	cancel(nil)
+	end()
 	return nil, &Error{Err: err, Attempts: 1, again: !errors.Is(err, errForeign)}
 }
 
@@ -149,7 +151,7 @@ type body struct {
 	small *bufio.Reader // for a caller whose buffer does not hold a key
 	// The contexts of the call and of this attempt, for the reason why a read failed.
 	caller, attempt context.Context
-	cancel          context.CancelCauseFunc
+	end             func()      // ends the attempt
 	timer           *time.Timer // of the attempt; in a stream, of each read
 	stream          bool        // the limit of time holds for each read, not for all of it
 }
@@ -247,7 +249,7 @@ func (b *body) bounded(p []byte) (int, error) {
 // Close closes the body and ends the attempt.
 func (b *body) Close() error {
 	b.timer.Stop()
-	defer b.cancel(nil)
+	defer b.end()
 	return b.ReadCloser.Close()
 }
 
@@ -259,12 +261,18 @@ type upload struct {
 	ctx   context.Context //nolint:containedctx // of the attempt
 	timer *time.Timer
 	buf   []byte
+	busy  chan struct{} // full while a Read is under way, and when none may begin any more
 }
 
 // Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
 // the context has ended, and because a panic on its goroutine would end the program.
 func (u *upload) Read(p []byte) (int, error) {
 	if u.ctx.Err() != nil {
+		return 0, u.ctx.Err()
+	}
+	select {
+	case u.busy <- struct{}{}:
+	case <-u.ctx.Done():
 		return 0, u.ctx.Err()
 	}
 	u.timer.Reset(u.guard.idleTimeout)
@@ -280,6 +288,7 @@ func (u *upload) Read(p []byte) (int, error) {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("the content panicked: %v", r)
 			}
+			<-u.busy
 		}()
 		var n int
 		n, err = u.ReadCloser.Read(u.buf[:min(len(p), len(u.buf))])
@@ -294,6 +303,19 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.timer.Reset(u.guard.timeout)
 	}
 	return copy(p, piece), err
+}
+
+// end lets no Read begin any more, and waits a moment for one that is under way, unless the
+// attempt took too long already.
+func (u *upload) end(caller context.Context) {
+	if errors.Is(context.Cause(u.ctx), errTimeout) {
+		return
+	}
+	select {
+	case u.busy <- struct{}{}:
+	case <-caller.Done():
+	case <-time.After(time.Second):
+	}
 }
 
 type readerFunc func([]byte) (int, error)
