@@ -102,7 +102,7 @@ func bodyObject(req *http.Request) (object, error) {
 			return nil, err
 		}
 		encoded, err := io.ReadAll(body)
-		if err = errors.Join(err, body.Close()); err != nil {
+		if err := errors.Join(err, body.Close()); err != nil {
 			return nil, err
 		}
 		if o := asObject(encoded); o != nil {

@@ -78,8 +78,8 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
 	end := func() { cancel(nil) }
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		u := &upload{ReadCloser: req.Body, guard: g, ctx: ctx, timer: timer, busy: make(chan struct{}, 1)}
-		req.Body, end = u, func() { cancel(nil); u.end(caller) }
+		u := &upload{ReadCloser: req.Body, guard: g, caller: caller, ctx: ctx, timer: timer, busy: make(chan struct{}, 1)}
+		req.Body, end = u, func() { cancel(nil); u.end() }
 	}
 	resp, err := g.next.Do(req)
 	switch {
@@ -257,11 +257,12 @@ func (b *body) Close() error {
 // be taken within the idle limit, and the answer must begin within WithTimeout after the last.
 type upload struct {
 	io.ReadCloser
-	guard *guard
-	ctx   context.Context //nolint:containedctx // of the attempt
-	timer *time.Timer
-	buf   []byte
-	busy  chan struct{} // full while a Read is under way, and when none may begin any more
+	guard  *guard
+	caller context.Context //nolint:containedctx // of the call
+	ctx    context.Context //nolint:containedctx // of the attempt
+	timer  *time.Timer
+	buf    []byte
+	busy   chan struct{} // full while a Read is under way, and when none may begin any more
 }
 
 // Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
@@ -307,13 +308,13 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // end lets no Read begin any more, and waits a moment for one that is under way, unless the
 // attempt took too long already.
-func (u *upload) end(caller context.Context) {
+func (u *upload) end() {
 	if errors.Is(context.Cause(u.ctx), errTimeout) {
 		return
 	}
 	select {
 	case u.busy <- struct{}{}:
-	case <-caller.Done():
+	case <-u.caller.Done():
 	case <-time.After(time.Second):
 	}
 }

@@ -169,11 +169,12 @@ func orStream(said *bool, stream bool) *bool {
 // MarshalJSON fills in the role, and writes the parts as a list even where there are none.
 func (m RequestMessage) MarshalJSON() ([]byte, error) {
 	type plain RequestMessage
-	m.Role = cmp.Or(m.Role, RoleUser)
+	whole := plain(m)
+	whole.Role = cmp.Or(m.Role, RoleUser)
 	if m.Content == nil {
-		m.Content = []RequestPart{}
+		whole.Content = []RequestPart{}
 	}
-	return json.Marshal(plain(m))
+	return json.Marshal(whole)
 }
 
 // MarshalJSON writes the text of a text part even where it is empty, as the API demands.
