@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // BearerAuth sends apiKey as a bearer token. The editor returns an error that matches
@@ -44,10 +45,8 @@ func checkKey(key string) error {
 	if key == "" {
 		return errors.New("the API key is empty")
 	}
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return fmt.Errorf("the API key holds a space, a control or a non-ASCII character at byte %d of %d", i+1, len(key))
-		}
+	if i := strings.IndexFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 {
+		return fmt.Errorf("the API key holds a space, a control or a non-ASCII character at byte %d of %d", i+1, len(key))
 	}
 	return nil
 }
@@ -57,13 +56,8 @@ func checkKey(key string) error {
 // matches ErrInvalidRequest for a tag that no header can carry.
 func AcceptLanguage(tag string) RequestEditorFn {
 	return func(_ context.Context, req *http.Request) error {
-		for i := range len(tag) {
-			if tag[i] < ' ' || tag[i] > '~' {
-				return invalid("", "AcceptLanguage: a control or non-ASCII character at byte %d", i+1)
-			}
-		}
-		if tag == "" {
-			return invalid("", "AcceptLanguage: the tag is empty")
+		if tag == "" || strings.ContainsFunc(tag, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return invalid("", "AcceptLanguage: the tag is empty, or holds a control or a non-ASCII character")
 		}
 		req.Header.Set("Accept-Language", tag)
 		return nil
@@ -103,20 +97,18 @@ func setBody(req *http.Request, body []byte) {
 
 // bodyObject reads the JSON object that req is about to send and leaves it to be sent.
 func bodyObject(req *http.Request) (object, error) {
-	if req.GetBody == nil {
-		return nil, errors.New("the request has no JSON body")
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		encoded, err := io.ReadAll(body)
+		if err := errors.Join(err, body.Close()); err != nil {
+			return nil, err
+		}
+		if o := asObject(encoded); o != nil {
+			return o, nil
+		}
 	}
-	body, err := req.GetBody()
-	if err != nil {
-		return nil, err
-	}
-	encoded, err := io.ReadAll(body)
-	if err != nil {
-		return nil, errors.Join(err, body.Close())
-	}
-	o := asObject(encoded)
-	if o == nil {
-		return nil, errors.New("the request has no JSON body")
-	}
-	return o, body.Close()
+	return nil, errors.New("the request has no JSON body")
 }

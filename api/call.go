@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +44,15 @@ func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []Re
 	return nil, invalid(op, "the client was not made by New, NewWithAuth or NewFromEnv")
 }
 
+// read is one attempt at a read, the n-th.
+func (c *ClientWithResponses) read(ctx context.Context, g *guard, op string, n int, body any, editors []RequestEditorFn) (*Result, *Error) {
+	start := time.Now()
+	resp, err := c.post(ctx, g.templates[op], body, editors)
+	r, e := g.answer(op, resp, err)
+	g.log(ctx, op, n, start, r, e)
+	return r, e
+}
+
 // post sends body as a read: a copy of what the generated code built once, because it
 // parses the base URL three times for each request it builds. The nil Idempotency-Key is
 // not sent: it lets net/http repeat the request on a new connection when the server has
@@ -52,7 +60,7 @@ func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []Re
 func (c *ClientWithResponses) post(ctx context.Context, template *http.Request, body any, editors []RequestEditorFn) (*http.Response, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
-		return nil, err
+		return nil, invalid("", "%w", err)
 	}
 	client := c.ClientInterface.(*Client) //nolint:forcetypeassert // Checked by guard.
 	req, address := template.WithContext(ctx), *template.URL
@@ -112,18 +120,12 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		e.Op = op
 		return nil, e
 	}
-	data, err := g.readAll(resp)
-	key := ""
-	if b, ok := resp.Body.(*body); ok {
-		key = b.key
-	}
-	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
-	var r *Result
-	v := unread
-	if err == nil || !success {
+	data, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()        // What was read counts.
+	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
+	r, v := &Result{}, unread
+	if err == nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
-	} else {
-		r = &Result{}
 	}
 	r.hide(key)
 	r.RequestID = requestID(resp.Header, r)
@@ -170,34 +172,6 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 // requestID is the server's id of a request.
 func requestID(h http.Header, r *Result) string {
 	return redact(cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID))
-}
-
-// readAll reads a whole body. The buffer grows faster once it is large, so that little
-// of it is garbage when the bound is reached.
-func (g *guard) readAll(resp *http.Response) ([]byte, error) {
-	defer func() { _ = resp.Body.Close() }() // What was read counts.
-	const room = 256
-	size := int64(1 << 10)
-	if resp.ContentLength >= 0 {
-		size = min(resp.ContentLength, 1<<20)
-	}
-	buf := make([]byte, 0, room+size)
-	for {
-		if cap(buf)-len(buf) < room {
-			factor := 2
-			if cap(buf) >= 1<<20 {
-				factor = 4
-			}
-			buf = slices.Grow(buf, int(min(int64(cap(buf)*factor)-room, g.maxBody))+room-len(buf))
-		}
-		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
-		if buf = buf[:len(buf)+n]; err != nil {
-			if err == io.EOF {
-				err = nil
-			}
-			return buf, err
-		}
-	}
 }
 
 // log writes one attempt at level debug.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,9 +80,12 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 		return nil, invalid("", "base URL: %w", err)
 	}
 	c.Server = base.String() + "/"
-	if g.template, err = NewRetrieveAgentResultRequestWithBody(c.Server, nil, "application/json", nil); err != nil {
+	retrieve, err := NewRetrieveAgentResultRequestWithBody(c.Server, nil, "application/json", nil)
+	conversation, err2 := NewGetAgentConversationRequestWithBody(c.Server, nil, "application/json", nil)
+	if err := cmp.Or(err, err2); err != nil {
 		return nil, invalid("", "base URL: %w", withoutURL(err))
 	}
+	g.templates = map[string]*http.Request{opRetrieve: retrieve, opConversation: conversation}
 	g.origin = base
 	return &ClientWithResponses{ClientInterface: c}, nil
 }

@@ -212,10 +212,12 @@ func (r *Result) conclude(status int, top object) verdict {
 		r.Status = StatusPending
 	case r.FinishReason() != "":
 		r.Status = StatusSuccess
-	case r.Choices != nil || r.AgentID != "" || r.ConversationID != "" || r.ID != "" ||
-		has(top, "choices") || has(top, "agent_id") || has(top, "conversation_id") || has(top, "id"):
-		return noStatus
 	default:
+		for _, key := range [...]string{"choices", "agent_id", "conversation_id", "id"} {
+			if _, ok := top[key]; ok || r.Choices != nil {
+				return noStatus
+			}
+		}
 		return malformed
 	}
 	return answered
@@ -410,16 +412,13 @@ func has(o object, key string) bool {
 // codeText is a string as it is, a number in decimal without a fraction, and "" for
 // anything else.
 func codeText(raw json.RawMessage) string {
-	if len(raw) == 0 || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil {
 		return asString(raw)
 	}
-	if !strings.ContainsAny(string(raw), "eE") {
-		whole, _, _ := strings.Cut(string(raw), ".")
-		return whole
+	if strings.ContainsAny(string(raw), "eE") {
+		return strconv.FormatFloat(math.Trunc(f), 'f', -1, 64)
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.Abs(f) > 1e18 {
-		return string(raw)
-	}
-	return strconv.FormatInt(int64(f), 10)
+	whole, _, _ := strings.Cut(string(raw), ".")
+	return whole
 }

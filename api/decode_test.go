@@ -875,6 +875,7 @@ func decodeOutcomeRows() []decodeRow {
 		{rule: "7.6 without an error 7: conversation_id", body: `{"conversation_id":"c"}`, want: decodeNoStatus},
 		{rule: "7.6 without an error 7: id", body: `{"id":"x"}`, want: decodeNoStatus},
 		{rule: "7.6 without an error 7: empty and null keys", body: `{"id":"","agent_id":null}`, want: decodeNoStatus},
+		{rule: "7.6 without an error 7: a null key alone", body: `{"conversation_id":null}`, want: decodeNoStatus},
 		{rule: "7.6 without an error 8: empty object", body: `{}`, want: decodeMalformed},
 		{rule: "7.6 without an error 8: unknown keys", body: `{"request_id":"x","usage":{},"created":1}`, want: decodeMalformed},
 		{rule: "7.6 without an error 8: numeric status", body: `{"status":200}`, want: decodeMalformed},

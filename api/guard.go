@@ -25,8 +25,8 @@ import (
 // wherever the server echoes it.
 type guard struct {
 	next        HttpRequestDoer
-	template    *http.Request // of retrieveAgentResult, without body and credentials
-	origin      *url.URL      // set last: its presence says that the client is complete
+	templates   map[string]*http.Request // of the reads, without body and credentials
+	origin      *url.URL                 // set last: its presence says that the client is complete
 	timeout     time.Duration
 	idleTimeout time.Duration
 	maxBody     int64
@@ -80,8 +80,10 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(caller)
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
+	end := func() { cancel(nil) }
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		req.Body = &upload{ReadCloser: req.Body, guard: g, ctx: ctx, timer: timer}
+		u := &upload{ReadCloser: req.Body, guard: g, caller: caller, ctx: ctx, timer: timer, busy: make(chan struct{}, 1)}
+		req.Body, end = u, func() { cancel(nil); u.end() }
 	}
 	resp, err := g.next.Do(req)
 	switch {
@@ -100,11 +102,11 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 				}
 			}
 		}
-		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel, timer: timer}
+		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, end: end, timer: timer}
 		return resp, nil
 	}
 	timer.Stop()
-	cancel(nil)
+	end()
 	return nil, &Error{Err: err, Attempts: 1, again: !errors.Is(err, errForeign)}
 }
 
@@ -154,7 +156,7 @@ type body struct {
 	small *bufio.Reader // for a caller whose buffer does not hold a key
 	// The contexts of the call and of this attempt, for the reason why a read failed.
 	caller, attempt context.Context
-	cancel          context.CancelCauseFunc
+	end             func()      // ends the attempt
 	timer           *time.Timer // of the attempt; in a stream, of each read
 	stream          bool        // the limit of time holds for each read, not for all of it
 }
@@ -213,12 +215,8 @@ func (b *body) masked(p []byte) (int, error) {
 			return n, err
 		}
 		key := []byte(b.key)
-		for rest := p; ; {
-			i := bytes.Index(rest, key)
-			if i < 0 {
-				break
-			}
-			rest = rest[i+copy(rest[i:], stars(b.key)):]
+		if bytes.Contains(p, key) {
+			copy(p, bytes.ReplaceAll(p, key, []byte(stars(b.key))))
 		}
 		end := len(p)
 		if err == nil {
@@ -256,7 +254,7 @@ func (b *body) bounded(p []byte) (int, error) {
 // Close closes the body and ends the attempt.
 func (b *body) Close() error {
 	b.timer.Stop()
-	defer b.cancel(nil)
+	defer b.end()
 	return b.ReadCloser.Close()
 }
 
@@ -264,16 +262,23 @@ func (b *body) Close() error {
 // be taken within the idle limit, and the answer must begin within WithTimeout after the last.
 type upload struct {
 	io.ReadCloser
-	guard *guard
-	ctx   context.Context //nolint:containedctx // of the attempt
-	timer *time.Timer
-	buf   []byte
+	guard  *guard
+	caller context.Context //nolint:containedctx // of the call
+	ctx    context.Context //nolint:containedctx // of the attempt
+	timer  *time.Timer
+	buf    []byte
+	busy   chan struct{} // full while a Read is under way, and when none may begin any more
 }
 
 // Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
 // the context has ended, and because a panic on its goroutine would end the program.
 func (u *upload) Read(p []byte) (int, error) {
 	if u.ctx.Err() != nil {
+		return 0, u.ctx.Err()
+	}
+	select {
+	case u.busy <- struct{}{}:
+	case <-u.ctx.Done():
 		return 0, u.ctx.Err()
 	}
 	u.timer.Reset(u.guard.idleTimeout)
@@ -289,6 +294,7 @@ func (u *upload) Read(p []byte) (int, error) {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("the content panicked: %v", r)
 			}
+			<-u.busy
 		}()
 		var n int
 		n, err = u.ReadCloser.Read(u.buf[:min(len(p), len(u.buf))])
@@ -303,6 +309,19 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.timer.Reset(u.guard.timeout)
 	}
 	return copy(p, piece), err
+}
+
+// end lets no Read begin any more, and waits a moment for one that is under way, unless the
+// attempt took too long already.
+func (u *upload) end() {
+	if errors.Is(context.Cause(u.ctx), errTimeout) {
+		return
+	}
+	select {
+	case u.busy <- struct{}{}:
+	case <-u.caller.Done():
+	case <-time.After(time.Second):
+	}
 }
 
 type readerFunc func([]byte) (int, error)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -84,8 +83,7 @@ func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, 
 	if err != nil {
 		return nil, nil, err
 	}
-	// Compressed streams crawl, and with another Accept the server keeps their connection open.
-	editors = slices.Clip(append([]RequestEditorFn{header("Accept", "application/json"), header("Accept-Encoding", "identity")}, editors...))
+	editors = slices.Clip(append([]RequestEditorFn{streamable}, editors...))
 	var s *stream
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
 		x, traced := g.create(ctx, opInvoke, n)
@@ -121,19 +119,7 @@ func (c *ClientWithResponses) Conversation(ctx context.Context, request Conversa
 		return nil, invalid(opConversation, "the conversation id is empty")
 	}
 	request.AgentID = cmp.Or(request.AgentID, AgentSlidesGLM)
-	body, err := json.Marshal(request)
-	if err != nil {
-		return nil, invalid(opConversation, "%w", err)
-	}
-	editors = append([]RequestEditorFn{replayable}, editors...)
-	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
-		start := time.Now()
-		params := &GetAgentConversationParams{AcceptLanguageTag: &defaultLanguage[0]}
-		resp, err := c.GetAgentConversationWithBody(ctx, params, "application/json", bytes.NewReader(body), editors...) //nolint:bodyclose // answer closes it.
-		r, e := g.answer(opConversation, resp, err)
-		g.log(ctx, opConversation, n, start, r, e)
-		return r, e
-	})
+	r, err := retry(ctx, g, func(n int) (*Result, *Error) { return c.read(ctx, g, opConversation, n, request, editors) })
 	if err != nil {
 		return nil, err
 	}
@@ -144,18 +130,12 @@ func (c *ClientWithResponses) Conversation(ctx context.Context, request Conversa
 	return r, nil
 }
 
-// replayable lets net/http repeat a read on a new connection when the server has closed an idle
-// one. The nil entry is not sent.
-func replayable(_ context.Context, req *http.Request) error {
-	req.Header["Idempotency-Key"] = nil
+// streamable asks for what keeps a stream going: compressed ones crawl, and with another Accept the
+// server keeps their connection open.
+func streamable(_ context.Context, req *http.Request) error {
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
 	return nil
-}
-
-func header(name, value string) RequestEditorFn {
-	return func(_ context.Context, req *http.Request) error {
-		req.Header.Set(name, value)
-		return nil
-	}
 }
 
 // exchange is one attempt at a create, for what its error must say: nothing tells a lost answer

@@ -230,7 +230,7 @@ type ConversationOptions struct {
 
 // SlidesRequest asks slides_glm_agent for slides or a poster. NewSlidesRequest makes one; fields that are left empty are not sent.
 type SlidesRequest struct {
-	// AgentID Agent, slides_glm_agent: filled in when it is empty.
+	// AgentID Agent, slides_glm_agent: the verbs fill it in when it is empty.
 	AgentID AgentID `json:"agent_id"`
 
 	// ConversationID Conversation of a deck to work on further. Without it, a new deck is begun.
@@ -272,7 +272,7 @@ type ErrorDetail struct {
 
 // VideoRequest asks vidu_template_agent for an effects video, which costs money. NewVideoRequest makes one; fields that are left empty are not sent.
 type VideoRequest struct {
-	// AgentID Agent, vidu_template_agent: filled in when it is empty.
+	// AgentID Agent, vidu_template_agent: the verbs fill it in when it is empty.
 	AgentID AgentID `json:"agent_id"`
 
 	// CustomVariables says how the video is made.
@@ -293,7 +293,7 @@ type VideoOptions struct {
 
 // TranslationRequest asks general_translation for a translation. NewTranslationRequest makes one; fields that are left empty are not sent.
 type TranslationRequest struct {
-	// AgentID Agent, general_translation: filled in when it is empty.
+	// AgentID Agent, general_translation: the verbs fill it in when it is empty.
 	AgentID AgentID `json:"agent_id"`
 
 	// CustomVariables says how to translate.

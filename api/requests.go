@@ -15,11 +15,10 @@ import (
 // AgentRequest is a request to an agent: a TranslationRequest, VideoRequest, SlidesRequest
 // or CustomRequest. They are values; a pointer to one is taken too, unless it is nil.
 type AgentRequest interface {
-	// check says why the request is not worth a call. What the description allows passes.
-	check() error
-	// complete fills in the agent id and, where the agent takes one, a request id. Where
-	// stream is set, it asks for a stream.
-	complete(stream bool) (AgentRequest, AgentID, error)
+	// prepare says why the request is not worth a call; what the description allows passes. It
+	// fills in the agent id and, where the agent takes one, a request id. Where stream is set, it
+	// asks for a stream.
+	prepare(stream bool) (AgentRequest, AgentID, error)
 }
 
 // NewTranslationRequest asks for a translation of text. Without a target the server takes
@@ -74,15 +73,12 @@ type CustomRequest struct {
 	Stream *bool `json:"stream,omitempty"`
 }
 
-// encode checks r, which must not be nil, completes it, and writes it as JSON.
+// encode prepares r, which must not be nil, and writes it as JSON.
 func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error) {
 	if isNil(r) {
 		return nil, "", invalid(opInvoke, "the request is nil")
 	}
-	if err = r.check(); err == nil {
-		r, agent, err = r.complete(stream)
-	}
-	if err == nil {
+	if r, agent, err = r.prepare(stream); err == nil {
 		body, err = json.Marshal(r)
 	}
 	if err != nil {
@@ -97,42 +93,49 @@ func isNil(v any) bool {
 	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-func (r TranslationRequest) check() error {
+func (r TranslationRequest) prepare(stream bool) (AgentRequest, AgentID, error) {
 	parts, err := checkParts(r.AgentID, AgentGeneralTranslation, r.Messages)
 	isText := func(p RequestPart) bool { return p.Type == PartText && strings.TrimSpace(p.Text) != "" }
 	if err == nil && !slices.ContainsFunc(parts, isText) {
-		return errors.New("there is no text to translate")
+		err = errors.New("there is no text to translate")
 	}
-	return err
+	r.AgentID, r.Stream = AgentGeneralTranslation, orStream(r.Stream, stream)
+	return r, r.AgentID, err
 }
 
-func (r VideoRequest) check() error {
+func (r VideoRequest) prepare(stream bool) (AgentRequest, AgentID, error) {
 	parts, err := checkParts(r.AgentID, AgentViduTemplate, r.Messages)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	pictures := slices.DeleteFunc(parts, func(p RequestPart) bool { return p.Type != PartImageURL })
 	if len(pictures) != 1 {
-		return fmt.Errorf("a video takes exactly one picture, not %d", len(pictures))
+		return nil, "", fmt.Errorf("a video takes exactly one picture, not %d", len(pictures))
 	}
 	// The address may hold a signature and stays out of the error.
 	if u, err := url.Parse(pictures[0].ImageURL); err != nil || u.Hostname() == "" || !isHTTP(pictures[0].ImageURL) {
-		return errors.New("the address of the picture is not an absolute http or https URL")
+		return nil, "", errors.New("the address of the picture is not an absolute http or https URL")
 	}
 	if r.CustomVariables.Template == "" {
-		return errors.New("a video takes a template")
+		return nil, "", errors.New("a video takes a template")
 	}
-	return nil
+	if stream {
+		return nil, "", errors.New("vidu_template_agent does not stream: use Submit")
+	}
+	r.AgentID, r.RequestID = AgentViduTemplate, cmp.Or(r.RequestID, rand.Text())
+	return r, r.AgentID, nil
 }
 
-func (r SlidesRequest) check() error {
+func (r SlidesRequest) prepare(stream bool) (AgentRequest, AgentID, error) {
 	_, err := checkParts(r.AgentID, AgentSlidesGLM, r.Messages)
-	return err
+	r.AgentID, r.RequestID, r.Stream = AgentSlidesGLM, cmp.Or(r.RequestID, rand.Text()), orStream(r.Stream, stream)
+	return r, r.AgentID, err
 }
 
-func (r CustomRequest) check() error {
+func (r CustomRequest) prepare(stream bool) (AgentRequest, AgentID, error) {
 	_, err := checkParts(r.AgentID, "", r.Messages)
-	return err
+	r.Stream = orStream(r.Stream, stream)
+	return r, r.AgentID, err
 }
 
 // checkParts checks what every request must have: an agent, its own one if there is such,
@@ -155,29 +158,6 @@ func checkParts(agent, own AgentID, messages []RequestMessage) (parts []RequestP
 	return parts, nil
 }
 
-func (r TranslationRequest) complete(stream bool) (AgentRequest, AgentID, error) {
-	r.AgentID, r.Stream = AgentGeneralTranslation, orStream(r.Stream, stream)
-	return r, r.AgentID, nil
-}
-
-func (r VideoRequest) complete(stream bool) (AgentRequest, AgentID, error) {
-	if stream {
-		return nil, "", errors.New("vidu_template_agent does not stream: use Submit")
-	}
-	r.AgentID, r.RequestID = AgentViduTemplate, cmp.Or(r.RequestID, rand.Text())
-	return r, r.AgentID, nil
-}
-
-func (r SlidesRequest) complete(stream bool) (AgentRequest, AgentID, error) {
-	r.AgentID, r.RequestID, r.Stream = AgentSlidesGLM, cmp.Or(r.RequestID, rand.Text()), orStream(r.Stream, stream)
-	return r, r.AgentID, nil
-}
-
-func (r CustomRequest) complete(stream bool) (AgentRequest, AgentID, error) {
-	r.Stream = orStream(r.Stream, stream)
-	return r, r.AgentID, nil
-}
-
 // orStream is what a request says about streaming, and true where the verb is Stream.
 func orStream(said *bool, stream bool) *bool {
 	if stream {
@@ -186,35 +166,15 @@ func orStream(said *bool, stream bool) *bool {
 	return said
 }
 
-// MarshalJSON fills in the agent id.
-func (r TranslationRequest) MarshalJSON() ([]byte, error) {
-	type plain TranslationRequest
-	r.AgentID = cmp.Or(r.AgentID, AgentGeneralTranslation)
-	return json.Marshal(plain(r))
-}
-
-// MarshalJSON fills in the agent id.
-func (r VideoRequest) MarshalJSON() ([]byte, error) {
-	type plain VideoRequest
-	r.AgentID = cmp.Or(r.AgentID, AgentViduTemplate)
-	return json.Marshal(plain(r))
-}
-
-// MarshalJSON fills in the agent id.
-func (r SlidesRequest) MarshalJSON() ([]byte, error) {
-	type plain SlidesRequest
-	r.AgentID = cmp.Or(r.AgentID, AgentSlidesGLM)
-	return json.Marshal(plain(r))
-}
-
 // MarshalJSON fills in the role, and writes the parts as a list even where there are none.
 func (m RequestMessage) MarshalJSON() ([]byte, error) {
 	type plain RequestMessage
-	m.Role = cmp.Or(m.Role, RoleUser)
+	whole := plain(m)
+	whole.Role = cmp.Or(m.Role, RoleUser)
 	if m.Content == nil {
-		m.Content = []RequestPart{}
+		whole.Content = []RequestPart{}
 	}
-	return json.Marshal(plain(m))
+	return json.Marshal(whole)
 }
 
 // MarshalJSON writes the text of a text part even where it is empty, as the API demands.

@@ -10,8 +10,8 @@ import (
 
 const picture = "https://media.example.com/a.jpg"
 
-// TestRequestJSON compares requests with what goes over the wire, byte by byte: the agent id
-// and the role are filled in, parts are a list, and what is not set is not there.
+// TestRequestJSON compares requests with what goes over the wire, byte by byte: the role
+// is filled in, parts are a list, and what is not set is not there.
 func TestRequestJSON(t *testing.T) {
 	t.Parallel()
 	text := []RequestMessage{{Content: []RequestPart{{Type: PartText, Text: "hi"}}}}
@@ -44,10 +44,6 @@ func TestRequestJSON(t *testing.T) {
 			`{"agent_id":"general_translation","messages":` + textJSON + `}`,
 		},
 		{
-			"translation by hand", TranslationRequest{Messages: text},
-			`{"agent_id":"general_translation","messages":` + textJSON + `}`,
-		},
-		{
 			"translation with options", glossary,
 			`{"agent_id":"general_translation","custom_variables":{"glossary":"file-1","source_lang":"auto","strategy":"cot",` +
 				`"strategy_config":{"cot":{"reason_lang":"from"}},"target_lang":"en-US"},"messages":` + textJSON + `,"stream":false}`,
@@ -70,16 +66,15 @@ func TestRequestJSON(t *testing.T) {
 			`{"agent_id":"vidu_template_agent","custom_variables":{"template":"bodyshake"},` +
 				`"messages":[{"content":[{"text":"wave","type":"text"},{"image_url":"https://media.example.com/a.jpg","type":"image_url"}],"role":"user"}],"request_id":"r-1"}`,
 		},
-		{"video by hand", VideoRequest{Messages: text}, `{"agent_id":"vidu_template_agent","messages":` + textJSON + `}`},
 		{"slides", NewSlidesRequest("hi"), `{"agent_id":"slides_glm_agent","messages":` + textJSON + `}`},
 		{
 			"slides without a stream", slides,
 			`{"agent_id":"slides_glm_agent","conversation_id":"c-1","messages":` + textJSON + `,"request_id":"r-1","stream":false}`,
 		},
-		{"a pointer", &SlidesRequest{Messages: text, Stream: new(true)}, `{"agent_id":"slides_glm_agent","messages":` + textJSON + `,"stream":true}`},
+		{"a pointer", &SlidesRequest{AgentID: AgentSlidesGLM, Messages: text, Stream: new(true)}, `{"agent_id":"slides_glm_agent","messages":` + textJSON + `,"stream":true}`},
 		{"an empty text", NewSlidesRequest(""), `{"agent_id":"slides_glm_agent","messages":[{"content":[{"type":"text","text":""}],"role":"user"}]}`},
 		{
-			"a message without parts", SlidesRequest{Messages: []RequestMessage{{Role: RoleAssistant}}},
+			"a message without parts", SlidesRequest{AgentID: AgentSlidesGLM, Messages: []RequestMessage{{Role: RoleAssistant}}},
 			`{"agent_id":"slides_glm_agent","messages":[{"content":[],"role":"assistant"}]}`,
 		},
 		{"custom", CustomRequest{AgentID: "solve", Messages: text}, `{"agent_id":"solve","messages":` + textJSON + `}`},

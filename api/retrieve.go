@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 	"unicode/utf8"
 )
 
@@ -46,11 +45,7 @@ func (c *ClientWithResponses) poll(ctx context.Context, g *guard, n int, task Ta
 	if task.AsyncID == "" {
 		editors = append(slices.Clip(editors), identified)
 	}
-	start := time.Now()
-	resp, err := c.post(ctx, g.template, plainTask(task), editors) //nolint:bodyclose // answer closes it.
-	r, e := g.answer(opRetrieve, resp, err)
-	g.log(ctx, opRetrieve, n, start, r, e)
-	return r, e
+	return c.read(ctx, g, opRetrieve, n, plainTask(task), editors)
 }
 
 // of fills in the ids of the task that was asked for, where the answer has none.

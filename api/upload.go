@@ -14,7 +14,6 @@ import (
 	"net/textproto"
 	"path"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -39,16 +38,13 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 	if err != nil {
 		return nil, err
 	}
-	f, contentType, err := newForm(filename, content)
+	f, err := newForm(filename, content)
 	if err != nil {
 		return nil, invalid(opUpload, "%w", err)
 	}
 	x, traced := g.create(ctx, opUpload, 1)
 	editors = append([]RequestEditorFn{f.announce}, editors...)
-	r, e := x.answer(c.UploadFileWithBody(traced, contentType, f, append(editors, x.once)...)) //nolint:bodyclose // answer closes it.
-	if e == nil || !errors.Is(e, errTimeout) {
-		f.end(ctx)
-	}
+	r, e := x.answer(c.UploadFileWithBody(traced, f.contentType, f, append(editors, x.once)...)) //nolint:bodyclose // answer closes it.
 	if e != nil {
 		return nil, e
 	}
@@ -67,24 +63,24 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 // form is the body of an upload: the file between the head and the tail of a multipart form.
 type form struct {
 	io.Reader
-	size int64         // -1 when it is not known
-	idle chan struct{} // empty while content is read, and once the call has returned
+	size        int64 // -1 when it is not known
+	contentType string
 }
 
-func newForm(filename string, content io.Reader) (f *form, contentType string, err error) {
+func newForm(filename string, content io.Reader) (*form, error) {
 	if isNil(content) {
-		return nil, "", errors.New("the content is nil")
+		return nil, errors.New("the content is nil")
 	}
 	name := filename[strings.LastIndexAny(filename, `/\`)+1:]
 	if name == "" || name == "." || name == ".." || strings.ContainsFunc(name, unicode.IsControl) {
-		return nil, "", fmt.Errorf("%q is no name of a file", line(filename, 100))
+		return nil, fmt.Errorf("%q is no name of a file", line(filename, 100))
 	}
 	size, err := sizeOf(content)
 	if err != nil {
-		return nil, "", fmt.Errorf("the content cannot be read: %w", err)
+		return nil, fmt.Errorf("the content cannot be read: %w", err)
 	}
 	if size > maxUpload {
-		return nil, "", errUploadTooLarge
+		return nil, errUploadTooLarge
 	}
 	var frame bytes.Buffer
 	w := multipart.NewWriter(&frame)
@@ -96,16 +92,14 @@ func newForm(filename string, content io.Reader) (f *form, contentType string, e
 	_, err2 := w.CreatePart(part)
 	head := frame.Len()
 	if err := errors.Join(err, err2, w.Close()); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if size >= 0 {
 		size += int64(frame.Len())
 	}
 	file := &limited{r: content, left: maxUpload}
 	whole := io.MultiReader(bytes.NewReader(frame.Bytes()[:head]), file, bytes.NewReader(frame.Bytes()[head:]))
-	f = &form{Reader: whole, size: size, idle: make(chan struct{}, 1)}
-	f.idle <- struct{}{}
-	return f, w.FormDataContentType(), nil
+	return &form{Reader: whole, size: size, contentType: w.FormDataContentType()}, nil
 }
 
 // announce is the editor that says how long the form is.
@@ -114,42 +108,24 @@ func (f *form) announce(_ context.Context, req *http.Request) error {
 	return nil
 }
 
-// Read reads the form, but none of the content once the call has returned.
-func (f *form) Read(p []byte) (int, error) {
-	select {
-	case <-f.idle:
-		defer func() { f.idle <- struct{}{} }()
-		return f.Reader.Read(p)
-	default:
-		return 0, io.ErrClosedPipe
-	}
-}
-
-// end lets no Read begin any more, and waits a moment for one that is under way.
-func (f *form) end(ctx context.Context) {
-	select {
-	case <-f.idle:
-	default:
-		select {
-		case <-f.idle:
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// limited reads at most left bytes, and fails when there are more.
+// limited reads at most left bytes, and fails when there are more, or when there is nothing time and
+// again.
 type limited struct {
 	r    io.Reader
 	left int64
 }
 
 func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("%w: %w", ErrInvalidRequest, errUploadTooLarge)
+	for range 100 { // as often as bufio tries
+		n, err := l.r.Read(p)
+		if l.left -= int64(n); l.left < 0 {
+			return 0, fmt.Errorf("%w: %w", ErrInvalidRequest, errUploadTooLarge)
+		}
+		if n != 0 || err != nil {
+			return n, err
+		}
 	}
-	return n, err
+	return 0, io.ErrNoProgress
 }
 
 var errUploadTooLarge = fmt.Errorf("%w of 100 MB", ErrBodyTooLarge)

@@ -415,6 +415,20 @@ func TestUploadReaders(t *testing.T) {
 	}
 }
 
+type uploadNothing struct{}
+
+func (uploadNothing) Read([]byte) (int, error) { return 0, nil }
+
+// TestUploadOfNothing: content that never says more does not keep the call for ever.
+func TestUploadOfNothing(t *testing.T) {
+	t.Parallel()
+	_, client := invokeStand(t)
+	file, err := client.Upload(t.Context(), "a.txt", uploadNothing{})
+	if file != nil || !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("got %+v, %v", file, err)
+	}
+}
+
 // TestUploadAnsweredEarly: a server that refuses a file before it has read all of it is heard, and the
 // content is left alone after the call.
 func TestUploadAnsweredEarly(t *testing.T) {

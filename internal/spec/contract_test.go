@@ -433,10 +433,10 @@ func TestRequestsAreDescribed(t *testing.T) {
 		{&translation, "TranslationAgentRequest"},
 		{api.NewVideoRequest(api.TemplateSexyMe, "https://media.example.com/a.jpg", ""), "SpecialEffectsVideosAgentRequest"},
 		{video, "SpecialEffectsVideosAgentRequest"},
-		{api.VideoRequest{Messages: video.Messages}, "SpecialEffectsVideosAgentRequest"},
+		{api.VideoRequest{AgentID: api.AgentViduTemplate, Messages: video.Messages}, "SpecialEffectsVideosAgentRequest"},
 		{api.NewSlidesRequest("hi"), "GlmSlideAgentRequest"},
 		{api.NewSlidesRequest(""), "GlmSlideAgentRequest"},
-		{api.SlidesRequest{Messages: []api.RequestMessage{{}}}, "GlmSlideAgentRequest"},
+		{api.SlidesRequest{AgentID: api.AgentSlidesGLM, Messages: []api.RequestMessage{{}}}, "GlmSlideAgentRequest"},
 		{slides, "GlmSlideAgentRequest"},
 		{unknown, ""}, // zh works all the same: official Python SDK, example of a translation
 		{cot, ""},     // cot works all the same: named in the text, and answered live
