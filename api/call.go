@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,8 +121,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		e.Op = op
 		return nil, e
 	}
-	data, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()        // What was read counts.
+	data, err := g.readAll(resp)
 	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
 	r, v := &Result{}, unread
 	if err == nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -172,6 +172,34 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 // requestID is the server's id of a request.
 func requestID(h http.Header, r *Result) string {
 	return redact(cmp.Or(h.Get("X-Log-Id"), h.Get("X-Request-Id"), r.RequestID, r.ID))
+}
+
+// readAll reads a whole body. The buffer grows faster once it is large, so that little
+// of it is garbage when the bound is reached.
+func (g *guard) readAll(resp *http.Response) ([]byte, error) {
+	defer func() { _ = resp.Body.Close() }() // What was read counts.
+	const room = 256
+	size := int64(1 << 10)
+	if resp.ContentLength >= 0 {
+		size = min(resp.ContentLength, 1<<20)
+	}
+	buf := make([]byte, 0, room+size)
+	for {
+		if cap(buf)-len(buf) < room {
+			factor := 2
+			if cap(buf) >= 1<<20 {
+				factor = 4
+			}
+			buf = slices.Grow(buf, int(min(int64(cap(buf)*factor)-room, g.maxBody))+room-len(buf))
+		}
+		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
+		if buf = buf[:len(buf)+n]; err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return buf, err
+		}
+	}
 }
 
 // log writes one attempt at level debug.
