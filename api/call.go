@@ -48,7 +48,7 @@ func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []Re
 // read is one attempt at a read, the n-th.
 func (c *ClientWithResponses) read(ctx context.Context, g *guard, op string, n int, body any, editors []RequestEditorFn) (*Result, *Error) {
 	start := time.Now()
-	resp, err := c.post(ctx, g.templates[op], body, editors)
+	resp, err := c.post(ctx, g.templates[op], body, editors) //nolint:bodyclose // answer closes it.
 	r, e := g.answer(op, resp, err)
 	g.log(ctx, op, n, start, r, e)
 	return r, e

@@ -756,7 +756,7 @@ func TestWaitExpect(t *testing.T) {
 		{"later", time.Minute, 80 * time.Second, 4 * time.Second, 12, 0.85},
 		{"much later", time.Minute, 10 * time.Minute, 14 * time.Second, 80, 0.85},
 		{"a short task", 3 * time.Second, 3 * time.Second, 2 * time.Second, 4, 0.85},
-		{"an instant", time.Millisecond, 10 * time.Second, 6 * time.Second, 6, 0},
+		{"an instant", time.Millisecond, 10 * time.Second, 6 * time.Second, 7, 0},
 		{"a long task", 10 * time.Minute, 10 * time.Minute, 13 * time.Second, 8, 0.85},
 		{"a year", 365 * 24 * time.Hour, time.Second, 375 * 24 * time.Hour, 3, 0.85},
 	} {
