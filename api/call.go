@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,7 +189,7 @@ func (g *guard) readAll(resp *http.Response) ([]byte, error) {
 			if cap(buf) >= 1<<20 {
 				factor = 4
 			}
-			buf = slices.Grow(buf, int(min(int64(cap(buf)*factor)-room, g.maxBody))+room-len(buf))
+			buf = append(make([]byte, 0, room+min(int64(cap(buf)*factor)-room, g.maxBody)), buf...)
 		}
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; err != nil {
