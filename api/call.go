@@ -237,9 +237,17 @@ func retryAfter(value string) time.Duration {
 	return max(time.Until(date), 0)
 }
 
-// redact takes the queries of addresses, relative ones too, out of a text: they may hold a
+// redact takes the queries of addresses with a path or a host out of a text: they may hold a
 // signature.
 func redact(text string) string {
+	return cutQueries(text, func(before string) bool { return strings.Contains(before, "/") })
+}
+
+// redactAny is redact for texts in which any question mark may begin a query.
+func redactAny(text string) string { return cutQueries(text, func(string) bool { return true }) }
+
+// cutQueries cuts what follows a question mark, where wanted says so of what stands before it.
+func cutQueries(text string, wanted func(before string) bool) string {
 	if !strings.Contains(text, "?") {
 		return text
 	}
@@ -253,7 +261,7 @@ func redact(text string) string {
 		}
 		b.WriteByte('?')
 		text = query
-		if path := head[strings.LastIndexAny(head, ends)+1:]; path == "" || strings.ContainsAny(path, "/.") {
+		if wanted(head[strings.LastIndexAny(head, ends)+1:]) {
 			text = strings.TrimLeftFunc(query, func(r rune) bool { return r == '\'' || !strings.ContainsRune(ends, r) })
 			cut := strings.TrimSuffix(query[:len(query)-len(text)], "'")
 			if text = query[len(cut):]; cut != "" {
@@ -268,7 +276,7 @@ func redactHeader(h http.Header) http.Header {
 	h = h.Clone()
 	for _, values := range h {
 		for i, v := range values {
-			values[i] = redact(v)
+			values[i] = redactAny(v)
 		}
 	}
 	return h

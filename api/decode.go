@@ -412,13 +412,16 @@ func has(o object, key string) bool {
 // codeText is a string as it is, a number in decimal without a fraction, and "" for
 // anything else.
 func codeText(raw json.RawMessage) string {
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil {
+	if len(raw) == 0 || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
 		return asString(raw)
 	}
-	if strings.ContainsAny(string(raw), "eE") {
-		return strconv.FormatFloat(math.Trunc(f), 'f', -1, 64)
+	if !strings.ContainsAny(string(raw), "eE") {
+		whole, _, _ := strings.Cut(string(raw), ".")
+		return whole
 	}
-	whole, _, _ := strings.Cut(string(raw), ".")
-	return whole
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || math.Abs(f) > 1e18 {
+		return string(raw)
+	}
+	return strconv.FormatInt(int64(f), 10)
 }

