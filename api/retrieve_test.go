@@ -480,17 +480,24 @@ func (f retrieveDoerFunc) Do(req *http.Request) (*http.Response, error) { return
 // retrieveHoldsNo prints values in every way there is and looks for a secret.
 func retrieveHoldsNo(t *testing.T, secret string, values ...any) {
 	t.Helper()
+	for _, text := range retrieveForms(t, values...) {
+		if strings.Contains(text, secret) {
+			t.Errorf("shows %q: %s", secret, text)
+		}
+	}
+}
+
+// retrieveForms are the values as formats, loggers and encoding/json show them.
+func retrieveForms(t *testing.T, values ...any) (texts []string) {
+	t.Helper()
 	for _, v := range values {
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).InfoContext(t.Context(), "x", "v", v)
 		slog.New(slog.NewJSONHandler(&log, nil)).InfoContext(t.Context(), "x", "v", v)
 		encoded, _ := json.Marshal(v)
-		for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", v, v, v, v, v), string(encoded), log.String()} {
-			if strings.Contains(text, secret) {
-				t.Errorf("%T shows %q: %s", v, secret, text)
-			}
-		}
+		texts = append(texts, fmt.Sprintf("%T: %[1]v %+[1]v %#[1]v %[1]s %[1]q", v), string(encoded), log.String())
 	}
+	return texts
 }
 
 // TestRetrieveMasksAtEveryCut: the key is masked however its bytes are cut by the network
