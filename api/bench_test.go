@@ -103,10 +103,11 @@ type costAnswer struct {
 	more float64 // allocations that Retrieve may spend beyond those of a call by hand
 }
 
-// BenchmarkRetrieve compares one Retrieve, over a canned transport and over loopback.
+// BenchmarkRetrieve compares one Retrieve, over a canned transport and over loopback, where it is
+// also compared with a call by hand that is bounded in time, as Retrieve always is.
 func BenchmarkRetrieve(b *testing.B) {
-	bench := func(name, base string, doer *http.Client) {
-		for _, c := range costs(b, base, doer) {
+	bench := func(name string, ways []cost) {
+		for _, c := range ways {
 			b.Run(name+"/"+c.name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -118,7 +119,7 @@ func BenchmarkRetrieve(b *testing.B) {
 		}
 	}
 	for _, answer := range costAnswers(b) {
-		bench("canned/"+answer.name, api.DefaultServer, &http.Client{Transport: answer.body})
+		bench("canned/"+answer.name, costs(b, api.DefaultServer, &http.Client{Transport: answer.body}))
 	}
 	for _, answer := range costAnswers(b) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -126,7 +127,12 @@ func BenchmarkRetrieve(b *testing.B) {
 			w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 			_, _ = w.Write(answer.body)
 		}))
-		bench("loopback/"+answer.name, server.URL, server.Client())
+		ways := costs(b, server.URL, server.Client())
+		bench("loopback/"+answer.name, ways)
+		bounded := *server.Client()
+		bounded.Timeout = time.Minute
+		ways[0] = costs(b, server.URL, &bounded)[0]
+		bench("loopback/"+answer.name+"/time-out", []cost{ways[0], ways[2]})
 		server.Close()
 	}
 }

@@ -1,7 +1,7 @@
 // Command bench runs the benchmarks of one package and prints them as one table: each case in the ways that are compared,
 // and the ratios between them. A benchmark is named Case/…/Way, where the way is one of plain (the same by hand),
-// raw (the generated code) and zai. All run in turns, several rounds of them, and the best round of each counts: what
-// else the machine does then changes the ratios little.
+// raw (the generated code) and zai. All run in turns, several rounds of them. A value is the median of the rounds, and a
+// ratio the median of the ratios within each round: what else the machine does meanwhile changes them little.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -73,7 +74,7 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	if len(r.cases) == 0 {
 		return fmt.Errorf("no benchmark matches %q", o.match)
 	}
-	fmt.Fprintf(out, "%s, %s/%s, %d × %s; best of %d rounds of %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), r.cpu, o.rounds, o.time)
+	fmt.Fprintf(out, "%s, %s/%s, %d × %s; medians of %d rounds of %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), r.cpu, o.rounds, o.time)
 	return r.print(out)
 }
 
@@ -86,14 +87,18 @@ func output(cmd *exec.Cmd) ([]byte, error) {
 	return out, nil
 }
 
-// results are the best values of each case in each way, the cases in the order in which they ran.
+// results are the values of each case in each round, the cases in the order in which they ran.
 type results struct {
-	cpu   string
-	cases []string
-	best  map[string]map[string]values
+	cpu    string
+	cases  []string
+	rounds map[string][]map[string]values // by case; then by way
 }
 
 type values struct{ ns, bytes, allocs float64 }
+
+func (v values) time() float64   { return v.ns }
+func (v values) size() float64   { return v.bytes }
+func (v values) number() float64 { return v.allocs }
 
 // line matches a result: its name without the number of processors, and its values.
 var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)/(plain|raw|zai)(?:-\d+)?[ \t]+\d+[ \t]+(.*)$`)
@@ -106,22 +111,26 @@ func (r *results) add(round []byte) error {
 	if m := cpu.FindSubmatch(round); m != nil {
 		r.cpu = string(m[1])
 	}
+	seen := map[string]map[string]values{}
 	for _, m := range line.FindAllSubmatch(round, -1) {
 		name, way := string(m[1]), string(m[2])
 		v, err := parse(strings.Fields(string(m[3])))
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", name, way, err)
 		}
-		if r.best[name] == nil {
-			if r.best == nil {
-				r.best = map[string]map[string]values{}
+		if seen[name] == nil {
+			seen[name] = map[string]values{}
+			if r.rounds[name] == nil {
+				r.cases = append(r.cases, name)
 			}
-			r.cases, r.best[name] = append(r.cases, name), map[string]values{}
 		}
-		if old, ok := r.best[name][way]; ok {
-			v = values{min(v.ns, old.ns), min(v.bytes, old.bytes), min(v.allocs, old.allocs)}
-		}
-		r.best[name][way] = v
+		seen[name][way] = v
+	}
+	if r.rounds == nil {
+		r.rounds = map[string][]map[string]values{}
+	}
+	for name, ways := range seen {
+		r.rounds[name] = append(r.rounds[name], ways)
 	}
 	return nil
 }
@@ -148,27 +157,41 @@ func (r *results) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "\ttime by hand\tgenerated\tzai\t/hand\t/gen\tbytes by hand\tzai\t/hand\tallocs by hand\tgen\tzai\t\n")
 	for _, name := range r.cases {
-		plain, hasPlain := r.best[name]["plain"]
-		raw, hasRaw := r.best[name]["raw"]
-		zai, hasZai := r.best[name]["zai"]
-		cell := func(has bool, text string) string {
-			if !has {
-				return "-"
-			}
-			return text
+		rounds := r.rounds[name]
+		value := func(way string, get func(values) float64, text func(float64) string) string {
+			return cell(rounds, func(round map[string]values) (float64, bool) { v, ok := round[way]; return get(v), ok }, text)
 		}
-		ratio := func(has bool, a, b float64) string {
-			return cell(has && hasZai && b > 0, strconv.FormatFloat(a/b, 'f', 2, 64))
+		ratio := func(way string, get func(values) float64) string {
+			return cell(rounds, func(round map[string]values) (float64, bool) {
+				to, ok := round[way]
+				zai, hasZai := round["zai"]
+				return get(zai) / get(to), ok && hasZai && get(to) > 0
+			}, func(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) })
 		}
 		fmt.Fprintln(w, strings.Join([]string{
 			fmt.Sprintf("%-*s", width, name),
-			cell(hasPlain, duration(plain.ns)), cell(hasRaw, duration(raw.ns)), cell(hasZai, duration(zai.ns)),
-			ratio(hasPlain, zai.ns, plain.ns), ratio(hasRaw, zai.ns, raw.ns),
-			cell(hasPlain, count(plain.bytes)), cell(hasZai, count(zai.bytes)), ratio(hasPlain, zai.bytes, plain.bytes),
-			cell(hasPlain, count(plain.allocs)), cell(hasRaw, count(raw.allocs)), cell(hasZai, count(zai.allocs)),
+			value("plain", values.time, duration), value("raw", values.time, duration), value("zai", values.time, duration),
+			ratio("plain", values.time), ratio("raw", values.time),
+			value("plain", values.size, count), value("zai", values.size, count), ratio("plain", values.size),
+			value("plain", values.number, count), value("raw", values.number, count), value("zai", values.number, count),
 		}, "\t")+"\t")
 	}
 	return w.Flush()
+}
+
+// cell is the median of what get finds in the rounds, as text, or a dash where it finds nothing.
+func cell(rounds []map[string]values, get func(map[string]values) (float64, bool), text func(float64) string) string {
+	var found []float64
+	for _, round := range rounds {
+		if x, ok := get(round); ok {
+			found = append(found, x)
+		}
+	}
+	if len(found) == 0 {
+		return "-"
+	}
+	slices.Sort(found)
+	return text((found[(len(found)-1)/2] + found[len(found)/2]) / 2)
 }
 
 // duration is a time with three digits.
