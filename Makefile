@@ -120,7 +120,7 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=
-	@echo '== test of what the race detector cuts short' && $(GO) test -count=1 -run 'TestStreamMemory|TestWaitAllMany|TestSchedule' ./api
+	@echo '== cover, and so at full size what the race detector cuts short' && $(MAKE) cover
 	@echo '== fuzz' && $(MAKE) fuzz FUZZTIME=5s
 	@echo '== test of the tools' && cd internal/tools && $(GO) test ./...
 	@echo '== consumer' && $(MAKE) consumer
