@@ -20,7 +20,8 @@ import (
 	"example.com/zai/internal/project"
 )
 
-// The limits, about a tenth above what was measured.
+// The limits, about a tenth above what was measured. Before the first line of the client, log/slog, of which WithLogger
+// takes a logger, and what oapi-codegen generates link more than half of it.
 const (
 	maxModules = 4         // compiled, this one aside: runtime, its two, and x/time
 	maxGraph   = 150       // seen by the go command; none of the others is downloaded
@@ -93,6 +94,25 @@ func main() {
 }
 `
 
+// generated is the same call with the generated code alone, which decodes into the Result of the package.
+const generated = `package main
+
+import (
+	"context"
+	"fmt"
+
+	"MODULE/api"
+)
+
+func main() {
+	c, err := api.NewClientWithResponses(api.DefaultServer, api.WithRequestEditorFn(api.BearerAuth("id.secret")))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(c.RetrieveAgentResultWithResponse(context.Background(), nil, api.Task{AgentID: api.AgentViduTemplate, AsyncID: "1"}))
+}
+`
+
 // run measures the module that dir belongs to and writes a table to out. What is beyond the limits is its error.
 func run(ctx context.Context, dir string, out io.Writer) (err error) {
 	root, err := project.Root(dir)
@@ -108,14 +128,13 @@ func run(ctx context.Context, dir string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	byHand, err := measure(ctx, tmp, "./plain")
-	if err != nil {
-		return err
+	var all [4]*measured
+	for i, name := range [...]string{"plain", "slog", "generated", "client"} {
+		if all[i], err = measure(ctx, tmp, "./"+name); err != nil {
+			return err
+		}
 	}
-	own, err := measure(ctx, tmp, "./client")
-	if err != nil {
-		return err
-	}
+	byHand, own := all[0], all[3]
 	graph, err := output(ctx, tmp, "mod", "graph")
 	if err != nil {
 		return err
@@ -137,6 +156,8 @@ func run(ctx context.Context, dir string, out io.Writer) (err error) {
 	more := own.size - byHand.size
 	fmt.Fprintf(out, "%s, %s/%s, stripped, without cgo\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(out, "binary by hand       %6d KiB\n", byHand.size>>10)
+	fmt.Fprintf(out, "  and one log/slog   %6d KiB, %d KiB more\n", all[1].size>>10, (all[1].size-byHand.size)>>10)
+	fmt.Fprintf(out, "  generated call     %6d KiB, %d KiB more\n", all[2].size>>10, (all[2].size-byHand.size)>>10)
 	fmt.Fprintf(out, "binary with api      %6d KiB, %d KiB more (limit %d)\n", own.size>>10, more>>10, maxSize>>10)
 	fmt.Fprintf(out, "packages             %6d more than %d: %s\n", len(added), len(byHand.packages), strings.Join(added, " "))
 	fmt.Fprintf(out, "modules compiled     %6d (limit %d): %s\n", len(modules), maxModules, strings.Join(modules, " "))
@@ -152,7 +173,7 @@ func run(ctx context.Context, dir string, out io.Writer) (err error) {
 	return err
 }
 
-// consumer writes a module with both programs to dir, and returns the path of the module at root. It requires what that
+// consumer writes a module with the programs to dir, and returns the path of the module at root. It requires what that
 // requires, so that the go command need not look for anything.
 func consumer(ctx context.Context, root, dir string) (string, error) {
 	module, err := output(ctx, root, "list", "-m")
@@ -168,11 +189,15 @@ func consumer(ctx context.Context, root, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	logged := strings.Replace(plain, "import (", "import (\n\"log/slog\"", 1)
+	logged = strings.Replace(logged, "fmt.Println", "slog.Debug(\"zai\", \"status\", resp.StatusCode)\nfmt.Println", 1)
 	for name, content := range map[string]string{
-		"go.mod":         string(mod),
-		"go.sum":         string(sum),
-		"plain/main.go":  plain,
-		"client/main.go": strings.ReplaceAll(client, "MODULE", module),
+		"go.mod":            string(mod),
+		"go.sum":            string(sum),
+		"plain/main.go":     plain,
+		"slog/main.go":      logged,
+		"generated/main.go": strings.ReplaceAll(generated, "MODULE", module),
+		"client/main.go":    strings.ReplaceAll(client, "MODULE", module),
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -15,7 +15,7 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), ".", &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"KiB more", "log/slog", "/api\n", "github.com/oapi-codegen/runtime", "modules in the graph"} {
+	for _, want := range []string{"KiB more", "one log/slog", "generated call", "/api\n", "github.com/oapi-codegen/runtime", "modules in the graph"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
