@@ -12,7 +12,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ type guard struct {
 // wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
 // refused without changing the original.
 func (g *guard) wrap(next HttpRequestDoer) error {
-	if v := reflect.ValueOf(next); isNil(next) || v.Kind() == reflect.Func && v.IsNil() {
+	if isNil(next) {
 		return errors.New("the HTTP client is nil")
 	}
 	if client, ok := next.(*http.Client); ok {

@@ -36,45 +36,52 @@ const (
 // request_id that was sent, which Invoke makes up for agents that take one where the request
 // has none.
 func (c *ClientWithResponses) Invoke(ctx context.Context, request AgentRequest, editors ...RequestEditorFn) (*Result, error) {
-	result, stream, err := c.invoke(ctx, request, false, editors)
-	if stream == nil {
-		return result, err
+	result, _, err := c.finish(ctx, request, editors)
+	return result, err
+}
+
+// finish is Invoke, and returns also the attempt that gave the Result.
+func (c *ClientWithResponses) finish(ctx context.Context, request AgentRequest, editors []RequestEditorFn) (*Result, *exchange, error) {
+	result, x, err := c.invoke(ctx, request, false, editors)
+	if err != nil || x.stream == nil {
+		return result, x, err
 	}
-	all := Accumulator{MaxBody: stream.guard.maxBody}
-	for event, err := range stream.all {
+	all := Accumulator{MaxBody: x.guard.maxBody}
+	for event, err := range x.stream.all {
 		if failed, ok := errors.AsType[*TaskError](err); ok {
 			_ = all.Add(failed.Result) // The error is what counts.
 			failed.Result = all.Result()
 		}
 		if err == nil {
 			if tooLarge := all.Add(event); tooLarge != nil {
-				err = stream.broken(tooLarge)
+				err = x.stream.broken(tooLarge)
 			}
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return all.Result(), nil
+	return all.Result(), x, nil
 }
 
 // Submit is Invoke for an agent that makes a task, such as vidu_template_agent, and returns the
 // Task to keep and to wait for. An answer that is finished already or names no task is an
 // *Error that matches ErrNoTask and holds the Result.
 func (c *ClientWithResponses) Submit(ctx context.Context, request AgentRequest, editors ...RequestEditorFn) (Task, error) {
-	r, err := c.Invoke(ctx, request, editors...)
+	r, x, err := c.finish(ctx, request, editors)
 	if err != nil {
 		return Task{}, err
 	}
 	if r.Status != StatusPending || r.AsyncID == "" {
-		return Task{}, &Error{Op: opInvoke, StatusCode: r.StatusCode, RequestID: r.RequestID, Attempts: 1, Result: r,
+		return Task{}, &Error{Op: opInvoke, StatusCode: r.StatusCode, RequestID: r.RequestID, CallerRequestID: x.callerID, Attempts: x.attempt, Result: r,
 			Err: fmt.Errorf("%w: the answer is %s, its async id %q", ErrNoTask, r.Status, line(r.AsyncID, 64))}
 	}
 	return r.Task(), nil
 }
 
-// invoke sends a request to an agent. Without an error the answer is a Result or a stream.
-func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, streaming bool, editors []RequestEditorFn) (*Result, *stream, error) {
+// invoke sends a request to an agent. Without an error the answer is a Result, or the stream of the
+// attempt that was answered.
+func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, streaming bool, editors []RequestEditorFn) (*Result, *exchange, error) {
 	g, err := c.guard(ctx, opInvoke, editors)
 	if err != nil {
 		return nil, nil, err
@@ -84,24 +91,25 @@ func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, 
 		return nil, nil, err
 	}
 	editors = slices.Clip(append([]RequestEditorFn{streamable}, editors...))
-	var s *stream
+	var x *exchange
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
-		x, traced := g.create(ctx, opInvoke, n)
+		var traced context.Context
+		x, traced = g.create(ctx, opInvoke, n)
 		params := &InvokeAgentParams{AcceptLanguageTag: &defaultLanguage[0]}
 		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...) //nolint:bodyclose // answer or the stream closes it.
-		if s = x.streamOf(resp, agent); s != nil {
+		if x.stream = x.streamOf(resp, agent); x.stream != nil {
 			return nil, nil
 		}
 		return x.answer(resp, err)
 	})
-	if err != nil || s != nil {
-		return nil, s, err
+	if err != nil || x.stream != nil {
+		return nil, x, err
 	}
 	r.AgentID = cmp.Or(r.AgentID, agent)
 	if err := r.Err(); err != nil {
 		return nil, nil, err
 	}
-	return r, nil, nil
+	return r, x, nil
 }
 
 // Conversation returns the files that were exported from a conversation with slides_glm_agent
@@ -146,6 +154,7 @@ type exchange struct {
 	op       string
 	attempt  int
 	start    time.Time
+	stream   *stream     // where that is the answer
 	sent     bool        // or about to be
 	callerID string      // the request_id that is sent
 	reported atomic.Bool // the Doer reports to httptrace

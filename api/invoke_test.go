@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -395,6 +396,31 @@ func TestSubmit(t *testing.T) {
 	if e, ok := errors.AsType[*api.Error](err); !ok || !errors.Is(err, api.ErrNoTask) || e.Result == nil || e.Result.Text() == "" || e.Result.ConversationID != srv.Runs()[0].ConversationID || e.StatusCode != http.StatusOK || e.Attempts != 1 {
 		t.Errorf("a stream: %v", err)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		var sent []string
+		client, err := api.New(retrieveKey, api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+			var body struct {
+				RequestID string `json:"request_id"`
+			}
+			if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+				return nil, err
+			}
+			sent = append(sent, body.RequestID)
+			status, answer := http.StatusTooManyRequests, `{"error":{"code":"1302","message":"slow down"}}`
+			if len(sent) == 2 {
+				status, answer = http.StatusOK, `{"status":"pending"}`
+			}
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: req}, nil
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Submit(t.Context(), video)
+		e, ok := errors.AsType[*api.Error](err)
+		if !ok || !errors.Is(err, api.ErrNoTask) || len(sent) != 2 || e.Attempts != 2 || sent[0] == "" || e.CallerRequestID != sent[0] || sent[1] != sent[0] {
+			t.Errorf("after a repetition: %#v for the ids %q", err, sent)
+		}
+	})
 	task, err := client.Submit(t.Context(), video)
 	if err != nil {
 		t.Fatal(err)

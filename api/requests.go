@@ -87,10 +87,10 @@ func encode(r AgentRequest, stream bool) (body []byte, agent AgentID, err error)
 	return body, agent, nil
 }
 
-// isNil reports whether v is nil or a nil pointer.
+// isNil reports whether v is nil, or a pointer or func that is.
 func isNil(v any) bool {
 	r := reflect.ValueOf(v)
-	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
+	return !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
 
 func (r TranslationRequest) prepare(stream bool) (AgentRequest, AgentID, error) {

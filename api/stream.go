@@ -44,12 +44,12 @@ func (c *ClientWithResponses) Stream(ctx context.Context, request AgentRequest, 
 			yield(nil, invalid(opInvoke, "the sequence was used before, and a second loop would send the request again"))
 			return
 		}
-		result, stream, err := c.invoke(ctx, request, true, editors)
-		if stream == nil {
+		result, x, err := c.invoke(ctx, request, true, editors)
+		if err != nil || x.stream == nil {
 			yield(result, err)
 			return
 		}
-		stream.all(yield)
+		x.stream.all(yield)
 	}
 }
 
