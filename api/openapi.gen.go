@@ -1221,6 +1221,9 @@ func ParseInvokeAgentResponse(rsp *http.Response) (*InvokeAgentResponse, error) 
 		}
 		response.JSONDefault = &dest
 
+	case rsp.StatusCode == 200:
+		// Content-type (text/event-stream) unsupported
+
 	}
 
 	return response, nil
