@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -81,7 +82,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
 	end := func() { cancel(nil) }
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		u := &upload{ReadCloser: req.Body, guard: g, caller: caller, ctx: ctx, timer: timer, busy: make(chan struct{}, 1)}
+		u := g.newUpload(caller, ctx, timer, req.Body)
 		req.Body, end = u, func() { cancel(nil); u.end() }
 	}
 	resp, err := g.next.Do(req)
@@ -260,64 +261,55 @@ func (b *body) Close() error {
 // upload is the body of a request that may take longer than WithTimeout: each piece must
 // be taken within the idle limit, and the answer must begin within WithTimeout after the last.
 type upload struct {
-	io.ReadCloser
+	*io.PipeReader
 	guard  *guard
 	caller context.Context //nolint:containedctx // of the call
 	ctx    context.Context //nolint:containedctx // of the attempt
 	timer  *time.Timer
-	buf    []byte
-	busy   chan struct{} // full while a Read is under way, and when none may begin any more
+	copier func()    // fills the pipe
+	begin  sync.Once // the copier, or nothing any more
+	done   chan struct{}
 }
 
-// Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
-// the context has ended, and because a panic on its goroutine would end the program.
-func (u *upload) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, u.ctx.Err()
-	}
-	select {
-	case u.busy <- struct{}{}:
-	case <-u.ctx.Done():
-		return 0, u.ctx.Err()
-	}
-	u.timer.Reset(u.guard.idleTimeout)
-	if u.buf == nil {
-		u.buf = make([]byte, 32<<10)
-	}
-	var piece []byte
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+// newUpload puts a pipe between the content and net/http, which waits for a Read that blocks even
+// when the context has ended, and ends the program when a Read panics.
+func (g *guard) newUpload(caller, ctx context.Context, timer *time.Timer, content io.ReadCloser) *upload {
+	r, w := io.Pipe()
+	u := &upload{PipeReader: r, guard: g, caller: caller, ctx: ctx, timer: timer, done: make(chan struct{})}
+	context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
+	u.copier = func() {
+		var err error
+		defer close(u.done)
 		defer func() {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("the content panicked: %v", r)
 			}
-			<-u.busy
+			_ = w.CloseWithError(errors.Join(err, content.Close()))
 		}()
-		var n int
-		n, err = u.ReadCloser.Read(u.buf[:min(len(p), len(u.buf))])
-		piece = u.buf[:n]
-	}()
-	select {
-	case <-done:
-	case <-u.ctx.Done():
-		return 0, u.ctx.Err()
+		_, err = bufio.NewReaderSize(content, 32<<10).WriteTo(w) // Unlike io.Copy it ends where nothing comes for ever.
 	}
+	return u
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.begin.Do(func() { go u.copier() })
+	u.timer.Reset(u.guard.idleTimeout)
+	n, err := u.PipeReader.Read(p)
 	if err != nil {
 		u.timer.Reset(u.guard.timeout)
 	}
-	return copy(p, piece), err
+	return n, err
 }
 
-// end lets no Read begin any more, and waits a moment for one that is under way, unless the
-// attempt took too long already.
+// end waits a moment for a Read of the content that is under way, unless the attempt took too
+// long already. The context has ended, so that none begins any more.
 func (u *upload) end() {
+	u.begin.Do(func() { close(u.done) })
 	if errors.Is(context.Cause(u.ctx), errTimeout) {
 		return
 	}
 	select {
-	case u.busy <- struct{}{}:
+	case <-u.done:
 	case <-u.caller.Done():
 	case <-time.After(time.Second):
 	}
