@@ -137,10 +137,11 @@ func referenceText(v any) string {
 		return v
 	case json.Number:
 		whole, _, _ := strings.Cut(v.String(), ".")
-		if f, ok := new(big.Float).SetString(v.String()); ok && strings.ContainsAny(v.String(), "eE") {
-			n, _ := f.Int(nil)
-			if whole = n.String(); len(whole) > 19 { // No code: it is kept as it came.
-				whole = v.String()
+		if strings.ContainsAny(v.String(), "eE") {
+			if f, err := v.Float64(); err != nil || f > 1e18 || f < -1e18 { // No code: it is kept as it came.
+				return v.String()
+			} else if n, _ := big.NewFloat(f).Int(nil); n != nil {
+				return n.String()
 			}
 		}
 		return whole
