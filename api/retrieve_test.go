@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -208,10 +209,10 @@ func retrieveClient(t *testing.T, base string, opts ...api.ClientOption) *api.Cl
 // TestRetrieveStopsAtTheBound: an endless body is read up to the bound and not held
 // several times over.
 func TestRetrieveStopsAtTheBound(t *testing.T) {
-	endless := func(w http.ResponseWriter, r *http.Request) {
+	endless := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		block := []byte(strings.Repeat(" ", 64<<10))
-		for r.Context().Err() == nil {
+		for range 2000 { // 125 MiB: as good as endless, and too much for a client without the bound.
 			if _, err := w.Write(block); err != nil {
 				return
 			}
@@ -321,6 +322,32 @@ func TestRetrieveKeepsTheKeyAtHome(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	// No change of the origin, not even to another scheme or port of the host,
+	// gets the key out or an answer in.
+	for _, address := range []string{"http://api.z.ai/api/v1/agents/async-result", "https://api.z.ai:8443/api/v1/agents/async-result", "https://z.ai/api/v1/agents/async-result"} {
+		elsewhere, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked []string
+		client, err := api.New(retrieveKey, api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+			asked = append(asked, req.URL.String())
+			followed := req.Clone(req.Context())
+			followed.URL = elsewhere
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"status":"success"}`)), Request: followed}, nil
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Retrieve(t.Context(), retrieveTask, func(_ context.Context, req *http.Request) error { req.URL = elsewhere; return nil })
+		if !errors.Is(err, api.ErrInvalidRequest) || len(asked) != 0 {
+			t.Errorf("an editor that goes to %s: %v after %q", address, err, asked)
+		}
+		r, err := client.Retrieve(t.Context(), retrieveTask)
+		if e, ok := errors.AsType[*api.Error](err); !ok || r != nil || e.StatusCode != 0 || e.Retryable() || len(asked) != 1 {
+			t.Errorf("a Doer that goes to %s: %v, %v after %q", address, r, err, asked)
+		}
+	}
 }
 
 type retrieveDoer struct{ client *http.Client }

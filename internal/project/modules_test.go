@@ -26,7 +26,7 @@ var direct = map[string]string{
 // requirements, each for a reason.
 func TestGoMod(t *testing.T) {
 	t.Parallel()
-	m := goMod(t)
+	m := goMod(t, ".")
 	if m.Go != "1.26.0" || m.Toolchain != "" {
 		t.Errorf("go.mod says go %s and toolchain %q, want go 1.26.0 and no toolchain", m.Go, m.Toolchain)
 	}
@@ -53,7 +53,7 @@ func TestGoMod(t *testing.T) {
 // TestImporters builds the import graph of a module that imports this one, and holds the modules in it to the list.
 func TestImporters(t *testing.T) {
 	t.Parallel()
-	m := goMod(t)
+	m := goMod(t, ".")
 	dir := t.TempDir()
 
 	// The consumer requires what this module requires, so that the go command need not look for anything.

@@ -62,11 +62,11 @@ type module struct {
 	} `json:"Tool"`
 }
 
-// goMod returns the go.mod of this project.
-func goMod(t *testing.T) module {
+// goMod returns the go.mod of the module in a folder of the project.
+func goMod(t *testing.T, dir string) module {
 	t.Helper()
 	var m module
-	if err := json.Unmarshal([]byte(command(t, projectRoot(t), "go", "mod", "edit", "-json")), &m); err != nil {
+	if err := json.Unmarshal([]byte(command(t, filepath.Join(projectRoot(t), dir), "go", "mod", "edit", "-json")), &m); err != nil {
 		t.Fatal(err)
 	}
 	return m

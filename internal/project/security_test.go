@@ -82,9 +82,11 @@ func TestPinned(t *testing.T) {
 		}
 	}
 	makefile := read(t, "Makefile")
-	for _, match := range regexp.MustCompile(`@(\S+)`).FindAllStringSubmatch(makefile, -1) {
-		if version := match[1]; strings.HasPrefix(version, "latest") || strings.HasPrefix(version, "master") || strings.HasPrefix(version, "main") {
-			t.Errorf("the Makefile runs a tool at %s", version)
+	for name, text := range map[string]string{"the Makefile": makefile, ".ci/run": read(t, ".ci/run"), "gen.go": read(t, "gen.go")} {
+		for _, match := range regexp.MustCompile(`\b(?:run|install|get|tool) +[\w./-]+@(\S+)`).FindAllStringSubmatch(text, -1) {
+			if !regexp.MustCompile(`^(?:v\d+\.\d+\.\d+|\$\(\w+_VERSION\))$`).MatchString(match[1]) {
+				t.Errorf("%s runs a tool at %s", name, match[1])
+			}
 		}
 	}
 	for _, match := range regexp.MustCompile(`(?m)^(\w+_VERSION) *\S?= *(.*)$`).FindAllStringSubmatch(makefile, -1) {
@@ -92,10 +94,45 @@ func TestPinned(t *testing.T) {
 			t.Errorf("%s is %s, want an exact version", match[1], match[2])
 		}
 	}
-	sums := read(t, "go.sum")
-	for _, require := range goMod(t).Require {
-		if !strings.Contains(sums, require.Path+" "+require.Version+"/go.mod h1:") {
-			t.Errorf("go.sum holds nothing of %s %s", require.Path, require.Version)
+	for _, module := range []string{".", "internal/tools", "internal/consumer", "internal/faults"} {
+		sums := read(t, filepath.Join(module, "go.sum"))
+		for _, require := range goMod(t, module).Require {
+			if require.Version != "v0.0.0" && !strings.Contains(sums, require.Path+" "+require.Version+"/go.mod h1:") {
+				t.Errorf("go.sum of %s holds nothing of %s %s", module, require.Path, require.Version)
+			}
+		}
+	}
+}
+
+// TestFuzzTargets finds kept inputs of each fuzz target, and no inputs of a target that is gone.
+func TestFuzzTargets(t *testing.T) {
+	t.Parallel()
+	targets := map[string]bool{}
+	for _, dir := range []string{"api", "internal/spec"} {
+		files, err := filepath.Glob(filepath.Join(projectRoot(t), dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllStringSubmatch(string(content), -1) {
+				targets[filepath.Join(dir, "testdata", "fuzz", match[1])] = true
+			}
+		}
+	}
+	kept, err := filepath.Glob(filepath.Join(projectRoot(t), "*", "testdata", "fuzz", "*"))
+	more, err2 := filepath.Glob(filepath.Join(projectRoot(t), "*", "*", "testdata", "fuzz", "*"))
+	if kept = append(kept, more...); err != nil || err2 != nil || len(targets) < 9 || len(kept) != len(targets) {
+		t.Errorf("%d fuzz targets, and inputs of %d", len(targets), len(kept))
+	}
+	for _, dir := range kept {
+		name, err := filepath.Rel(projectRoot(t), dir)
+		inputs, err2 := os.ReadDir(dir)
+		if err != nil || err2 != nil || !targets[name] || len(inputs) < 5 {
+			t.Errorf("%s holds %d inputs, of a target: %t", name, len(inputs), targets[name])
 		}
 	}
 }
