@@ -100,6 +100,9 @@ func retry[T any](ctx context.Context, g *guard, attempt func(n int) (T, *Error)
 
 // sleep waits for d, and reports whether the context let it.
 func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -20,8 +20,8 @@ import (
 	"example.com/zai/internal/project"
 )
 
-// The limits, about a tenth above what was measured. Before the first line of the client, log/slog, of which WithLogger
-// takes a logger, and what oapi-codegen generates link more than half of it.
+// The limits, about a tenth above what was measured. The size was to be 150 KiB, which the generated call alone exceeds:
+// it is most of it, and log/slog, of which WithLogger takes a logger, most of the rest.
 const (
 	maxModules = 4         // compiled, this one aside: runtime, its two, and x/time
 	maxGraph   = 150       // seen by the go command; none of the others is downloaded
