@@ -7,11 +7,13 @@ import (
 	"flag"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"example.com/zai/api"
@@ -307,3 +309,29 @@ func TestPropertyRetrieve(t *testing.T) {
 
 // FuzzMutation is TestPropertyRetrieve, led by coverage.
 func FuzzMutation(f *testing.F) { f.Fuzz(rapid.MakeFuzz(propertyRetrieve(f))) }
+
+// TestPropertyBound: whatever the answer, one longer than WithMaxBody is ErrBodyTooLarge, with an
+// excerpt that is no longer, and any other is read as if there were no bound.
+func TestPropertyBound(t *testing.T) {
+	t.Parallel()
+	free, samples := sampleClient(t), propertySamples(t)
+	propertyCheck(t, 300, func(rt *rapid.T) {
+		a, _ := propertyAnswer(rt, samples)
+		bound := rapid.Int64Range(1, int64(len(a.body))+2).Draw(rt, "bound")
+		client, err := api.New(sampleKey, api.WithHTTPClient(&http.Client{Transport: sampleTransport{}}), api.WithMaxAttempts(1), api.WithMaxBody(bound))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		r, err := samplePlay(rt.Context(), client, a)
+		if int64(len(a.body)) > bound {
+			if e, ok := errors.AsType[*api.Error](err); !ok || r != nil || !errors.Is(err, api.ErrBodyTooLarge) || int64(len(e.Body)) > bound+int64(strings.Count(string(a.body), "?"))*int64(len("…")) {
+				rt.Errorf("%d bytes with a bound of %d: %v, %v", len(a.body), bound, r, err)
+			}
+			return
+		}
+		want, wantErr := samplePlay(rt.Context(), free, a)
+		if diff := cmp.Diff(want, r); diff != "" || (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+			rt.Errorf("within the bound: %v, want %v\n%s", err, wantErr, diff)
+		}
+	})
+}
