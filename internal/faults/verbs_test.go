@@ -56,7 +56,7 @@ var verbs = []verb{
 	{name: "Wait", prepare: func(t *testing.T, w *world) func(context.Context, *api.ClientWithResponses) error {
 		task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: w.AddTask(zaitest.TaskScript{Pending: 1})}
 		return func(ctx context.Context, c *api.ClientWithResponses) error {
-			r, err := c.Wait(ctx, task, api.Every(time.Millisecond), api.MaxFailures(2))
+			r, err := c.Wait(ctx, task, api.Every(time.Millisecond), api.MaxFailures(w.maxFailures))
 			if err == nil {
 				checkVideo(t, w, r)
 			}
@@ -72,7 +72,7 @@ var verbs = []verb{
 		}
 		return func(ctx context.Context, c *api.ClientWithResponses) error {
 			var all []error
-			for task, outcome := range c.WaitAll(ctx, slices.Values(tasks), api.Every(time.Millisecond), api.MaxFailures(2)) {
+			for task, outcome := range c.WaitAll(ctx, slices.Values(tasks), api.Every(time.Millisecond), api.MaxFailures(w.maxFailures)) {
 				if !left[task] {
 					t.Errorf("task %v was yielded twice, or was never asked for", task)
 				}

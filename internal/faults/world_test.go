@@ -23,14 +23,15 @@ const ample = 30 * time.Second
 // A world is a stand-in server that counts its connections.
 type world struct {
 	*zaitest.Server
-	addr  string // host and port that it listens on
-	conns connections
+	addr        string // host and port that it listens on
+	conns       connections
+	maxFailures int // of the waits
 }
 
 // newWorld starts a server without faults. With a configuration it speaks TLS.
 func newWorld(t *testing.T, config *tls.Config) *world {
 	t.Helper()
-	w := &world{Server: zaitest.NewUnstartedServer()}
+	w := &world{Server: zaitest.NewUnstartedServer(), maxFailures: 2}
 	w.MaxRequests = 1 << 20
 	listener := listen(t, "127.0.0.1:0")
 	w.addr = listener.Addr().String()
@@ -52,6 +53,7 @@ func (w *world) serve(listener net.Listener) (stop func()) {
 	server := &http.Server{Handler: w, ConnState: w.conns.state, ErrorLog: discard}
 	done := make(chan struct{})
 	go func() {
+		pprof.SetGoroutineLabels(context.Background()) // It is none of the client's, also where a callback starts it.
 		defer close(done)
 		_ = server.Serve(listener)
 	}()
