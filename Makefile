@@ -17,6 +17,16 @@ actionlint = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_V
 tools = set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; trap 'exit 130' HUP INT TERM; \
 	$(GO) build -C internal/tools -o "$$dir/" ./specupdate ./compat; "$$dir"
 
+# The race detector where it can be had; CI insists on it.
+race = race=; cc=$$($(GO) env CC); \
+	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$${cc%% *}" >/dev/null 2>&1 && \
+		$(GO) list -race errors >/dev/null 2>&1; then race=-race; \
+	elif [ "$${CI:-}" = true ]; then \
+		echo 'make $@: CI insists on the race detector, which needs cgo and a C compiler' >&2; exit 1; \
+	else \
+		echo 'make $@: without the race detector, which needs cgo and a C compiler' >&2; \
+	fi
+
 # Modules below this one, which "./..." does not reach.
 MODULES := internal/tools internal/consumer internal/faults
 
@@ -62,18 +72,10 @@ demo: ## Follow a task to its video, against a stand-in server (ARGS="..." is pa
 	@$(GO) run ./internal/demo $(ARGS)
 
 test: ## Run the tests, with the race detector where it can be had (PKGS, TESTFLAGS).
-	@race=; cc=$$($(GO) env CC); \
-	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$${cc%% *}" >/dev/null 2>&1 && \
-		$(GO) list -race errors >/dev/null 2>&1; then race=-race; \
-	elif [ "$${CI:-}" = true ]; then \
-		echo 'make test: CI insists on the race detector, which needs cgo and a C compiler' >&2; exit 1; \
-	else \
-		echo 'make test: without the race detector, which needs cgo and a C compiler' >&2; \
-	fi; \
-	$(GO) test $$race -shuffle=on $(TESTFLAGS) $(PKGS)
+	@$(race); $(GO) test $$race -shuffle=on $(TESTFLAGS) $(PKGS)
 
 faults: ## Break the network between client and stand-in server, and print what came of it (ARGS='-tasks 20000 -seed 7').
-	@cd internal/faults && $(GO) test -race -count=1 -timeout 30m -args $(ARGS)
+	@$(race); cd internal/faults && $(GO) test $$race -count=1 -timeout 30m -args $(ARGS)
 
 lint: ## Check format, code, go.mod and workflows (builds its checkers the first time: some minutes).
 	@files=$$(gofmt -l .) && { [ -z "$$files" ] || { echo "not formatted (run make fmt):"; echo "$$files"; exit 1; }; }
@@ -125,4 +127,4 @@ ci: ## Run everything that CI runs, race detector included.
 	@echo '== test of the tools' && cd internal/tools && $(GO) test ./...
 	@echo '== consumer' && $(MAKE) consumer
 	@echo '== compat' && $(MAKE) compat
-	@echo '== faults' && $(MAKE) faults ARGS=
+	@echo '== faults' && $(MAKE) faults CI=true ARGS=
