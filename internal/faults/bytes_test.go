@@ -20,7 +20,7 @@ func TestRelay(t *testing.T) {
 		}
 		f := func(place string, upstream bool, at func([]byte) int, always, once outcomes) {
 			fault{
-				name: m.name + " " + place, between: broken(breakage{upstream, at, m.how}), silent: m.how == silent,
+				name: m.name + " " + place, between: broken(breakage{upstream, at, m.how}),
 				always: always, once: once,
 			}.run(t, title)
 		}
@@ -44,7 +44,7 @@ func TestRelay(t *testing.T) {
 		}
 		f("in the body of the answer", false, inBody(20), always, once)
 	}
-	tooLate := fault{name: "the request gets through after the client has given up", between: broken(breakage{true, after(0), late}), silent: true}
+	tooLate := fault{name: "the request gets through after the client has given up", between: broken(breakage{true, after(0), late})}
 	tooLate.always, tooLate.once = lostAnswer("timeout")
 	tooLate.run(t, title)
 

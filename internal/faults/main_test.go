@@ -40,7 +40,12 @@ func TestMain(m *testing.M) {
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // Toxiproxy talks about each connection.
 
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() { stalls.watch(done) })
 	code := m.Run()
+	close(done)
+	watch.Wait()
 	report.print(os.Stdout)
 	// A link of Toxiproxy that was cut holds on to its goroutines for ever; the client has no part in it.
 	err := goleak.Find(

@@ -67,7 +67,7 @@ func TestTLS(t *testing.T) {
 		{"cut", fault{name: "handshake reset", server: server, client: client, between: handshake(40, reset)}},
 		{"cut", fault{name: "handshake closed", server: server, client: client, between: handshake(40, closed)}},
 		{"cut", fault{name: "handshake half-closed", server: server, client: client, between: handshake(40, halfDone)}},
-		{"timeout", fault{name: "handshake without an end", server: server, client: client, between: handshake(40, silent), silent: true}},
+		{"timeout", fault{name: "handshake without an end", server: server, client: client, between: handshake(40, silent)}},
 	} {
 		always, once := notSent(test.cause)
 		test.fault.always = always

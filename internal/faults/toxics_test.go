@@ -47,12 +47,8 @@ func TestToxiproxy(t *testing.T) {
 	slow := func(name string, all ...toxic) fault {
 		return fault{name: name, between: toxics(all...), always: harmless()}
 	}
-	lost := func(name string, silent bool, outcomes func(string) (always, once outcomes), x toxic) fault {
-		f := fault{name: name, between: toxics(x), silent: silent}
-		cause := "cut"
-		if silent {
-			cause = "timeout"
-		}
+	lost := func(name, cause string, outcomes func(string) (always, once outcomes), x toxic) fault {
+		f := fault{name: name, between: toxics(x)}
 		f.always, f.once = outcomes(cause)
 		return f
 	}
@@ -67,13 +63,13 @@ func TestToxiproxy(t *testing.T) {
 		slow("slicer 11 ± 7 B upstream", toxic{"slicer", up, `"average_size":11,"size_variation":7,"delay":10`}),
 		slow("slicer 11 ± 7 B downstream", toxic{"slicer", down, `"average_size":11,"size_variation":7,"delay":10`}),
 		slow("slow_close 100 ms, both ways", both("slow_close", `"delay":100`)...),
-		lost("timeout upstream", true, lostRequest, toxic{"timeout", up, `"timeout":0`}),
-		lost("timeout downstream", true, lostAnswer, toxic{"timeout", down, `"timeout":0`}),
-		lost("timeout upstream, closed after 50 ms", false, lostRequest, toxic{"timeout", up, `"timeout":50`}),
-		lost("reset_peer upstream", false, lostRequest, toxic{"reset_peer", up, `"timeout":0`}),
-		lost("reset_peer downstream", false, lostAnswer, toxic{"reset_peer", down, `"timeout":0`}),
-		lost("limit_data upstream, in the header", false, lostRequest, toxic{"limit_data", up, `"bytes":60`}),
-		lost("limit_data downstream, in the header", false, lostAnswer, toxic{"limit_data", down, `"bytes":60`}),
+		lost("timeout upstream", "timeout", lostRequest, toxic{"timeout", up, `"timeout":0`}),
+		lost("timeout downstream", "timeout", lostAnswer, toxic{"timeout", down, `"timeout":0`}),
+		lost("timeout upstream, closed after 50 ms", "cut", lostRequest, toxic{"timeout", up, `"timeout":50`}),
+		lost("reset_peer upstream", "cut", lostRequest, toxic{"reset_peer", up, `"timeout":0`}),
+		lost("reset_peer downstream", "cut", lostAnswer, toxic{"reset_peer", down, `"timeout":0`}),
+		lost("limit_data upstream, in the header", "cut", lostRequest, toxic{"limit_data", up, `"bytes":60`}),
+		lost("limit_data downstream, in the header", "cut", lostAnswer, toxic{"limit_data", down, `"bytes":60`}),
 		cut,
 	} {
 		f.run(t, "Toxiproxy")

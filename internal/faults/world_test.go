@@ -25,7 +25,8 @@ type world struct {
 	*zaitest.Server
 	addr        string // host and port that it listens on
 	conns       connections
-	maxFailures int // of the waits
+	refused     atomic.Int64 // requests that were turned away before the stand-in saw them
+	maxFailures int          // of the waits
 }
 
 // newWorld starts a server without faults. With a configuration it speaks TLS.
