@@ -29,7 +29,7 @@ type restarted struct {
 
 func newRestarted(t *testing.T) *restarted {
 	t.Helper()
-	s := &restarted{world: &world{Server: zaitest.NewUnstartedServer()}, t: t}
+	s := &restarted{world: &world{Server: zaitest.NewUnstartedServer(), maxFailures: 2}, t: t}
 	s.MaxRequests = 1 << 20
 	listener := listen(t, "127.0.0.1:0")
 	s.addr = listener.Addr().String()
@@ -82,24 +82,26 @@ func TestRestart(t *testing.T) {
 		client, transport := newClient(t, s.world, d.dial, nil)
 		task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: s.AddTask(zaitest.TaskScript{Pending: 3})}
 		failed := 0
-		r, err := client.Wait(t.Context(), task, api.Every(time.Millisecond), api.OnPoll(func(_ *api.Result, p api.Poll) {
-			switch {
-			case p.N == 2:
-				s.fall()
-			case p.Err != nil:
-				failed++
-				s.rise()
+		labeled(t, func(ctx context.Context) {
+			r, err := client.Wait(ctx, task, api.Every(time.Millisecond), api.OnPoll(func(_ *api.Result, p api.Poll) {
+				switch {
+				case p.N == 2:
+					s.fall()
+				case p.Err != nil:
+					failed++
+					s.rise()
+				}
+			}))
+			if err != nil {
+				t.Error(err)
+				return
 			}
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkVideo(t, s.world, r)
+			checkVideo(t, s.world, r)
+		}, d.settle(t, s.world, transport))
 		if failed != 1 || s.starts != 1 || len(s.Requests()) != 4 {
 			t.Errorf("%d polls failed, the server was started again %d times and saw %d requests", failed, s.starts, len(s.Requests()))
 		}
 		report.set(row, "Wait", fmt.Sprintf("ok %d", len(s.Requests())))
-		d.settle(t, s.world, transport)()
 	})
 
 	t.Run("WaitAll", func(t *testing.T) {
@@ -120,37 +122,38 @@ func TestRestart(t *testing.T) {
 		})
 		var mu sync.Mutex
 		answered, failed := 0, 0
-		for task, outcome := range client.WaitAll(t.Context(), slices.Values(all), api.Every(time.Millisecond), api.InFlight(16),
-			api.OnPoll(func(_ *api.Result, p api.Poll) {
-				mu.Lock()
-				defer mu.Unlock()
-				if p.Err == nil {
-					answered++
+		labeled(t, func(ctx context.Context) {
+			for task, outcome := range client.WaitAll(ctx, slices.Values(all), api.Every(time.Millisecond), api.InFlight(16),
+				api.OnPoll(func(_ *api.Result, p api.Poll) {
+					mu.Lock()
+					defer mu.Unlock()
+					if p.Err == nil {
+						answered++
+					} else {
+						failed++
+					}
+					if answered == tasks {
+						s.fall()
+					}
+					if failed == 20 {
+						s.rise()
+					}
+				})) {
+				if outcome.Err != nil {
+					t.Errorf("%v: %v", task, outcome.Err)
 				} else {
-					failed++
+					checkVideo(t, s.world, outcome.Result)
 				}
-				if answered == tasks {
-					s.fall()
+				if !left[task] {
+					t.Errorf("%v was yielded twice", task)
 				}
-				if failed == 20 {
-					s.rise()
-				}
-			})) {
-			if outcome.Err != nil {
-				t.Errorf("%v: %v", task, outcome.Err)
-			} else {
-				checkVideo(t, s.world, outcome.Result)
+				delete(left, task)
 			}
-			if !left[task] {
-				t.Errorf("%v was yielded twice", task)
-			}
-			delete(left, task)
-		}
+		}, d.settle(t, s.world, transport))
 		if len(left) != 0 || failed < 20 || s.starts != 1 {
 			t.Errorf("%d tasks are left, %d polls failed, the server was started again %d times", len(left), failed, s.starts)
 		}
 		report.set(row, "WaitAll", fmt.Sprintf("ok %d (%d tasks, %d polls failed)", len(s.Requests()), tasks, failed))
-		d.settle(t, s.world, transport)()
 	})
 
 	t.Run("DownloadFile", func(t *testing.T) {
@@ -159,15 +162,18 @@ func TestRestart(t *testing.T) {
 		client, transport := newClient(t, s.world, d.dial, nil)
 		film := bytes.Repeat(content, 2048) // 16 MiB: more than the sockets hold
 		address, path := s.AddFile("film.mp4", film), filepath.Join(t.TempDir(), "film.mp4")
-		n, err := client.DownloadFile(t.Context(), address, path, api.OnBytes(func(done, _ int64) {
-			if done < int64(len(film)) {
-				s.fall()
-				s.rise()
+		var n int64
+		labeled(t, func(ctx context.Context) {
+			var err error
+			if n, err = client.DownloadFile(ctx, address, path, api.OnBytes(func(done, _ int64) {
+				if done < int64(len(film)) {
+					s.fall()
+					s.rise()
+				}
+			})); err != nil {
+				t.Error(err)
 			}
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		}, d.settle(t, s.world, transport))
 		got, err := os.ReadFile(path)
 		if err != nil || n != int64(len(film)) || !bytes.Equal(got, film) {
 			t.Errorf("%d bytes were reported of %d, and %d are there: %v", n, len(film), len(got), err)
@@ -176,6 +182,5 @@ func TestRestart(t *testing.T) {
 			t.Errorf("the server saw %d requests and was started again %d times", requests, s.starts)
 		}
 		report.set(row, "DownloadFile", fmt.Sprintf("ok %d", len(s.Requests())))
-		d.settle(t, s.world, transport)()
 	})
 }
