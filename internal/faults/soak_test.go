@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,33 +21,33 @@ import (
 	"example.com/zai/api/zaitest"
 )
 
-// chance is a source of random numbers that several goroutines share.
-type chance struct {
-	mu  sync.Mutex
-	rng *rand.Rand
-}
+// chance is where random numbers come from: those of the n-th connection or request are the same whenever it comes.
+type chance struct{ seed, stream uint64 }
 
-func newChance(seed, stream uint64) *chance { return &chance{rng: rand.New(rand.NewPCG(seed, stream))} }
-
-func (c *chance) n(n int) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.rng.IntN(n)
+// of returns the random numbers of n.
+func (c chance) of(n int64) *rand.Rand {
+	return rand.New(rand.NewPCG(c.seed, c.stream<<48|uint64(n)))
 }
 
 // film is the file that the k-th run makes.
 func film(k int) []byte { return bytes.Repeat(fmt.Appendf(nil, "film %08d\n", k), 300) }
 
-// script is how the k-th run goes: one in twenty fails, and says which it is.
-func script(w *world, k int, c *chance) zaitest.TaskScript {
-	s := zaitest.TaskScript{Pending: c.n(3), VideoURLs: []string{w.AddFile(filmName(k), film(k))}}
-	if k%20 == 7 {
+// script is how the k-th run goes.
+func script(w *world, k int, rng *rand.Rand) zaitest.TaskScript {
+	s := zaitest.TaskScript{Pending: rng.IntN(3), VideoURLs: []string{w.AddFile(filmName(k), film(k))}}
+	if fails(k) {
 		s.Code, s.Message = "1301", filmName(k)
 	}
 	return s
 }
 
+// fails reports whether the k-th run fails, and says which it is: one in twenty.
+func fails(k int) bool { return k%20 == 7 }
+
 func filmName(k int) string { return fmt.Sprintf("film-%d.mp4", k) }
+
+// failed follows the name of a film that was not made.
+const failed = " failed"
 
 // number is k of the name of a film, wherever it stands.
 func number(text string) int {
@@ -56,15 +58,18 @@ func number(text string) int {
 	return k
 }
 
-// badNetwork returns a dial function that takes, at random, the direct way or one of many bad ones.
-func badNetwork(t *testing.T, w *world, d *dialer, c *chance) func(context.Context, string, string) (net.Conn, error) {
+// badNetwork returns a dial function that takes, at random, the direct way or one of many bad ones. Toxiproxy's delays
+// and slices are its own, within their bounds.
+func badNetwork(t *testing.T, w *world, d *dialer, seed uint64) func(context.Context, string, string) (net.Conn, error) {
 	t.Helper()
-	random := newRelay(t, w.addr, func(int) *breakage {
-		b := &breakage{upstream: c.n(2) == 0, at: after(1 + c.n(6000)), how: manner(c.n(int(silent)))}
+	relayed, dialed := chance{seed, 1}, chance{seed, 2}
+	random := newRelay(t, w.addr, func(conn int) *breakage {
+		rng := relayed.of(int64(conn))
+		b := &breakage{upstream: rng.IntN(2) == 0, at: after(1 + rng.IntN(6000)), how: manner(rng.IntN(int(silent)))}
 		if b.upstream && b.how == halfDone {
 			b.how = closed // To half a request that is said to be all of it a server rightly says HTTP 400.
 		}
-		if c.n(20) == 0 {
+		if rng.IntN(20) == 0 {
 			b.how = silent
 		}
 		return b
@@ -78,8 +83,9 @@ func badNetwork(t *testing.T, w *world, d *dialer, c *chance) func(context.Conte
 		toxiproxyTo(t, w.addr, toxic{"reset_peer", "downstream", `"timeout":20`}),
 		toxiproxyTo(t, w.addr, toxic{"timeout", "downstream", `"timeout":200`}),
 	}
+	var n atomic.Int64
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if way := c.n(2 * len(ways)); way < len(ways) {
+		if way := dialed.of(n.Add(1)).IntN(2 * len(ways)); way < len(ways) {
 			addr = ways[way]
 		}
 		return d.dial(ctx, network, addr)
@@ -87,15 +93,16 @@ func badNetwork(t *testing.T, w *world, d *dialer, c *chance) func(context.Conte
 }
 
 // badServer returns a reply that is, at random, the ordinary one or a failure.
-func badServer(c *chance) zaitest.Reply {
+func badServer(seed uint64) zaitest.Reply {
 	failures := []zaitest.Reply{
 		zaitest.HTMLError(http.StatusBadGateway), zaitest.ServerError("1234"), zaitest.Abort(), zaitest.CutBody(40), zaitest.TruncatedJSON(),
 		zaitest.Lose(zaitest.HTMLError(http.StatusGatewayTimeout)), zaitest.Lose(zaitest.Abort()), zaitest.Lose(zaitest.ServerError("1234")),
 	}
+	var requests atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request, ordinary http.HandlerFunc) {
 		reply := zaitest.Reply(nil)
 		file := r.Method == http.MethodGet
-		switch n := c.n(1000); {
+		switch n := (chance{seed, 3}).of(requests.Add(1)).IntN(1000); {
 		case n < 80:
 			// What is no JSON could be a file.
 			if reply = failures[n%len(failures)]; file && n%len(failures) == 4 {
@@ -128,29 +135,46 @@ func each(n int, f func(i int)) {
 	group.Wait()
 }
 
-// TestSoak takes thousands of tasks all the way over a bad network to a bad server. At the end every one of them is
-// accounted for exactly once.
+// TestSoak takes thousands of tasks all the way over a bad network to a bad server, until as many of them as were asked
+// for have succeeded and their films are there. At the end every one is accounted for exactly once.
+//
+// The same seed gives the n-th connection, the n-th request and the n-th task the same fate. Which call gets it is up to
+// the order in which goroutines run.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	n, seed, start := *flagTasks, *flagSeed, time.Now()
-	fmt.Printf("soak: %d tasks, seed %d\n", n, seed)
+	seed, start := *flagSeed, time.Now()
+	total, succeed := 0, 0
+	for ; succeed < *flagTasks; total++ {
+		if !fails(total) {
+			succeed++
+		}
+	}
+	fmt.Printf("soak: %d tasks, of which %d are to fail; seed %d\n", total, total-succeed, seed)
+	defer func() {
+		if t.Failed() {
+			t.Logf("again with -tasks %d -seed %d", *flagTasks, seed)
+		}
+	}()
 	w := newWorld(t, nil)
 	w.MaxRequests = 0
 	d := &dialer{}
-	client, transport := newClient(t, w, badNetwork(t, w, d, newChance(seed, 1)), nil,
+	client, transport := newClient(t, w, badNetwork(t, w, d, seed), nil,
 		api.WithTimeout(2*time.Second), api.WithIdleTimeout(2*time.Second), api.WithMaxAttempts(4))
-	w.Always(badServer(newChance(seed, 2)))
-	s := &soak{T: t, world: w, client: client, dir: t.TempDir(), tasks: make([]submitted, n)}
-	labeled(t, func(ctx context.Context) {
-		s.submit(ctx, newChance(seed, 3))
-		s.wait(ctx)
-		s.download(ctx)
-	}, d.settle(t, w, transport))
-	s.audit()
-	fmt.Printf("soak: %s; %d connections; %v\n", s.summary, d.dialed.Load(), time.Since(start).Round(100*time.Millisecond))
-	if t.Failed() {
-		t.Logf("again with -tasks %d -seed %d", n, seed)
+	w.Always(badServer(seed))
+	s := &soak{T: t, world: w, client: client, dir: t.TempDir(), tasks: make([]submitted, total), waited: map[api.Task]string{}}
+	settle := d.settle(t, w, transport)
+	for _, stage := range []func(context.Context){
+		func(ctx context.Context) { s.submit(ctx, chance{seed, 4}) },
+		s.wait,
+		s.download,
+	} {
+		labeled(t, stage, settle)
+		if t.Failed() {
+			t.FailNow()
+		}
 	}
+	s.audit(succeed)
+	fmt.Printf("soak: %s; %d connections; %v\n", s.summary, d.dialed.Load(), time.Since(start).Round(100*time.Millisecond))
 }
 
 // A soak keeps the books of the client's side.
@@ -162,7 +186,7 @@ type soak struct {
 	tasks   []submitted
 	summary string
 
-	waited map[api.Task]string // what came of each task: the name of its film, and why it failed if it did
+	waited map[api.Task]string // what came of each task: the name of its film, and that it failed if it did
 	films  []string            // addresses
 }
 
@@ -171,79 +195,88 @@ type submitted struct {
 	requestID string
 	task      api.Task // zero unless known
 	doubts    int      // answers that were lost
+	refusals  int      // answers that say that nothing was made
 	made      bool     // the server says that there is a task, but not which
 }
 
-// submit submits the tasks. After an unknown outcome the same request, under the same id, settles the doubt: the server
-// refuses a second one while the first is there.
-func (s *soak) submit(ctx context.Context, c *chance) {
-	const batch = 500 // of scripts that wait at the server
-	enqueued := 0
+// submit submits the tasks, each until it is made. After an unknown outcome the same request, under the same id, settles
+// the doubt: the server refuses a second one while the first is there.
+func (s *soak) submit(ctx context.Context, c chance) {
+	const (
+		batch = 500 // of scripts that wait at the server
+		tries = 30  // far more than the worst of the tasks needs, which is printed
+	)
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	for from := 0; from < len(s.tasks); from += batch {
 		part := s.tasks[from:min(from+batch, len(s.tasks))]
-		for enqueued < len(s.world.Runs())+len(part) {
-			s.world.EnqueueTasks(script(s.world, enqueued, c))
-			enqueued++
+		for k := from; k < from+len(part); k++ {
+			s.world.EnqueueTasks(script(s.world, k, c.of(int64(k))))
 		}
 		each(len(part), func(i int) {
 			x := &part[i]
 			x.requestID = fmt.Sprintf("soak-%08d", from+i)
 			request := api.NewVideoRequest(api.TemplateFrenchKiss, "https://example.com/couple.jpg", "a kiss")
 			request.RequestID = x.requestID
-			for {
+			for ctx.Err() == nil {
 				task, err := s.client.Submit(ctx, request)
 				switch {
 				case err == nil:
 					x.task = task
+					return
+				case errors.Is(err, api.ErrConflict):
+					if x.made = true; x.doubts == 0 {
+						s.Errorf("%s was sent twice behind the caller's back: %v", x.requestID, err)
+					}
+					return
 				case errors.Is(err, api.ErrUnknownOutcome):
 					x.doubts++
-					continue
-				case x.doubts > 0 && errors.Is(err, api.ErrConflict):
-					x.made = true
-				case x.doubts > 0:
-					continue // It was not taken this time, which says nothing of the first.
-				case errors.Is(err, api.ErrConflict):
-					s.Errorf("%s was sent twice behind the caller's back: %v", x.requestID, err)
+				default:
+					x.refusals++ // This time. It says nothing of an answer that was lost before.
 				}
-				return
+				if x.doubts+x.refusals == tries && ctx.Err() == nil {
+					s.Errorf("%s: %d answers in doubt, %d refusals, the last %v", x.requestID, x.doubts, x.refusals, err)
+					giveUp()
+				}
 			}
 		})
 	}
 }
 
-// wait waits for all tasks that are known.
+// wait waits for all tasks. The ids that the client was never told are looked up in the server's books.
 func (s *soak) wait(ctx context.Context) {
+	made := map[string]api.Task{}
+	for _, run := range s.world.Runs() {
+		made[run.RequestID] = api.Task{AgentID: api.AgentViduTemplate, AsyncID: run.AsyncID}
+	}
 	known := map[api.Task]bool{}
-	for _, x := range s.tasks {
-		if x.task != (api.Task{}) {
-			known[x.task] = true
+	for i := range s.tasks {
+		x := &s.tasks[i]
+		if x.made {
+			x.task = made[x.requestID]
 		}
-	}
-	s.waited = map[api.Task]string{}
-	tasks := func(yield func(api.Task) bool) {
-		for task := range known {
-			if !yield(task) {
-				return
-			}
+		if known[x.task] || x.task != made[x.requestID] || x.task == (api.Task{}) {
+			s.Errorf("%s is known as %v, and the server has %v", x.requestID, x.task, made[x.requestID])
 		}
+		known[x.task] = true
 	}
-	for task, outcome := range s.client.WaitAll(ctx, tasks, api.Every(50*time.Millisecond), api.InFlight(32)) {
+	for task, outcome := range s.client.WaitAll(ctx, maps.Keys(known), api.Every(50*time.Millisecond), api.InFlight(32), api.MaxFailures(20)) {
 		if _, twice := s.waited[task]; twice || !known[task] {
-			s.Errorf("%v was yielded, and was not waited for", task)
+			s.Errorf("%v was yielded twice, or was not waited for", task)
 		}
 		s.waited[task] = s.name(task, outcome.Result, outcome.Err)
 	}
-	if len(s.waited) != len(known) {
-		s.Errorf("%d tasks of %d were yielded", len(s.waited), len(known))
+	if len(s.waited) != len(s.tasks) {
+		s.Errorf("%d tasks of %d were yielded", len(s.waited), len(s.tasks))
 	}
 }
 
 // name is the film of a task that has ended. The address of one that succeeded is kept.
 func (s *soak) name(task api.Task, r *api.Result, err error) string {
-	var failed *api.TaskError
+	var failure *api.TaskError
 	switch {
-	case errors.As(err, &failed) && errors.Is(err, api.ErrContentBlocked):
-		return filmName(number(failed.Message)) + " failed"
+	case errors.As(err, &failure) && errors.Is(err, api.ErrContentBlocked):
+		return filmName(number(failure.Message)) + failed
 	case err != nil:
 		s.Errorf("%v: %v", task, err)
 	case len(r.VideoURLs()) != 1:
@@ -272,83 +305,50 @@ func (s *soak) download(ctx context.Context) {
 	})
 }
 
-// audit compares the books of both sides.
-func (s *soak) audit() {
-	runs := map[string]zaitest.Run{}
+// audit compares the books of both sides: every task was made once, ended once, and its film is there if it has one.
+func (s *soak) audit(succeed int) {
+	runs := map[string]int{}
 	for _, run := range s.world.Runs() {
-		if _, twice := runs[run.RequestID]; twice {
-			s.Errorf("request %s was carried out twice", run.RequestID)
-		}
-		runs[run.RequestID] = run
+		runs[run.RequestID]++
 	}
-	var known, orphans, refused, doubts int
+	var doubts, refusals, lost, worst int
 	for _, x := range s.tasks {
-		run, ran := runs[x.requestID]
+		if n := runs[x.requestID]; n != 1 {
+			s.Errorf("request %s was carried out %d times", x.requestID, n)
+		}
 		doubts += x.doubts
-		switch {
-		case x.task != (api.Task{}):
-			if known++; !ran || run.AsyncID != x.task.AsyncID {
-				s.Errorf("%s is known as %v, and the server has %v", x.requestID, x.task, run)
-			}
-		case x.made:
-			if orphans++; !ran {
-				s.Errorf("%s is said to be there, and is not", x.requestID)
-			}
-		default:
-			if refused++; ran {
-				s.Errorf("%s was refused, and the server has %v", x.requestID, run)
-			}
+		refusals += x.refusals
+		worst = max(worst, x.doubts+x.refusals)
+		if x.made {
+			lost++
 		}
-		delete(runs, x.requestID)
 	}
-	if len(runs) > 0 {
-		s.Errorf("nobody asked for %v", runs)
+	ends := map[string]int{}
+	for _, name := range s.waited {
+		ends[name]++
 	}
-
-	// The tasks whose ids were lost are waited for by the server's books, so that nothing is left over.
-	s.world.Always(nil)
-	client, transport := newClient(s.T, s.world, new(net.Dialer).DialContext, nil)
-	defer transport.CloseIdleConnections()
-	films := map[string]bool{}
-	for _, run := range s.world.Runs() {
-		task := api.Task{AgentID: api.AgentViduTemplate, AsyncID: run.AsyncID}
-		name, ok := s.waited[task]
-		if !ok {
-			r, err := client.Wait(s.Context(), task, api.Every(time.Millisecond))
-			name = s.name(task, r, err)
-		}
-		if films[name] {
-			s.Errorf("two tasks have the film %q", name)
-		}
-		films[name] = true
-	}
-	for k := range len(s.world.Runs()) {
+	for k := range s.tasks {
 		name := filmName(k)
-		if k%20 == 7 {
-			name += " failed"
+		if fails(k) {
+			name += failed
+		} else if content, err := os.ReadFile(filepath.Join(s.dir, name)); err != nil || !bytes.Equal(content, film(k)) {
+			s.Errorf("%s holds %d bytes that are not its own: %v", name, len(content), err)
 		}
-		if !films[name] {
-			s.Errorf("no task has the film %q", name)
+		if ends[name] != 1 {
+			s.Errorf("%d tasks ended as %q", ends[name], name)
 		}
 	}
-
 	files, err := os.ReadDir(s.dir)
 	if err != nil {
 		s.Error(err)
 	}
-	succeeded := 0
-	for _, name := range s.waited {
-		if name != "" && !strings.HasSuffix(name, "failed") {
-			succeeded++
-			content, err := os.ReadFile(filepath.Join(s.dir, name))
-			if err != nil || !bytes.Equal(content, film(number(name))) {
-				s.Errorf("%s holds %d bytes that are not its own: %v", name, len(content), err)
-			}
-		}
+	total := len(s.tasks)
+	if made := len(s.world.Runs()); made != total || len(runs) != total || len(s.waited) != total || len(ends) != total {
+		s.Errorf("of %d tasks %d were made, for %d requests; %d were waited for, with %d ends", total, made, len(runs), len(s.waited), len(ends))
 	}
-	if len(files) != succeeded {
-		s.Errorf("the folder holds %d files for %d films", len(files), succeeded)
+	if len(files) != succeed || len(s.films) != succeed {
+		s.Errorf("%d films are to be there; %d were downloaded to %d files", succeed, len(s.films), len(files))
 	}
-	s.summary = fmt.Sprintf("%d known, %d made but unnamed, %d refused; %d answers in doubt; %d succeeded, %d failed, %d files",
-		known, orphans, refused, doubts, succeeded, len(s.waited)-succeeded, len(files))
+	s.summary = fmt.Sprintf("%d made, %d of them found in the server's books; %d answers in doubt and %d refusals, at most %d for one; %d failed, %d films",
+		total, lost, doubts, refusals, worst, total-len(s.films), len(files))
 }
