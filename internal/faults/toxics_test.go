@@ -54,6 +54,9 @@ func TestToxiproxy(t *testing.T) {
 	}
 	cut := fault{name: "limit_data downstream, in the body", between: toxics(toxic{"limit_data", down, `"bytes":220`})}
 	cut.always, cut.once = cutAnswer()
+	// On a busy machine it is closed before anything is sent, and a create knows that.
+	soon := lost("timeout upstream, closed after 50 ms", "cut", lostRequest, toxic{"timeout", up, `"timeout":50`})
+	soon.always, soon.once = soon.always.but("(unknown: )?cut 0/0", creates...), soon.once.but("(unknown: )?cut 0/0", creates...)
 	for _, f := range []fault{
 		slow("latency 40 ms upstream", toxic{"latency", up, `"latency":40`}),
 		slow("latency 40 ms downstream", toxic{"latency", down, `"latency":40`}),
@@ -65,7 +68,7 @@ func TestToxiproxy(t *testing.T) {
 		slow("slow_close 100 ms, both ways", both("slow_close", `"delay":100`)...),
 		lost("timeout upstream", "timeout", lostRequest, toxic{"timeout", up, `"timeout":0`}),
 		lost("timeout downstream", "timeout", lostAnswer, toxic{"timeout", down, `"timeout":0`}),
-		lost("timeout upstream, closed after 50 ms", "cut", lostRequest, toxic{"timeout", up, `"timeout":50`}),
+		soon,
 		lost("reset_peer upstream", "cut", lostRequest, toxic{"reset_peer", up, `"timeout":0`}),
 		lost("reset_peer downstream", "cut", lostAnswer, toxic{"reset_peer", down, `"timeout":0`}),
 		lost("limit_data upstream, in the header", "cut", lostRequest, toxic{"limit_data", up, `"bytes":60`}),

@@ -29,6 +29,9 @@ var discard = log.New(io.Discard, "", 0)
 // content is what is downloaded and uploaded.
 var content = bytes.Repeat([]byte("0123456789abcdef"), 512)
 
+// errDifferent is how a WaitAll ended whose tasks did not all end in the same way.
+var errDifferent = errors.New("the tasks ended differently")
+
 // waited is the number of tasks that the cells of WaitAll wait for.
 const waited = 3
 
@@ -86,12 +89,9 @@ var verbs = []verb{
 			if len(left) > 0 {
 				t.Errorf("never yielded: %v", left)
 			}
-			if len(all) != 0 && len(all) != waited {
-				return fmt.Errorf("%d of %d tasks failed", len(all), waited)
-			}
 			for _, err := range all {
-				if word(err) != word(all[0]) {
-					return fmt.Errorf("tasks failed differently: %w", errors.Join(all...))
+				if len(all) != waited || word(err) != word(all[0]) {
+					return fmt.Errorf("%w: %d of %d failed: %w", errDifferent, len(all), waited, errors.Join(all...))
 				}
 			}
 			return errors.Join(all...)
@@ -226,6 +226,8 @@ func cause(err error) string {
 	var record tls.RecordHeaderError
 	var refused *api.Error
 	switch {
+	case errors.Is(err, errDifferent):
+		return "other: " + err.Error()
 	case errors.As(err, &refused) && refused.StatusCode >= 300:
 		return fmt.Sprint("HTTP ", refused.StatusCode)
 	case errors.Is(err, context.DeadlineExceeded):
