@@ -265,7 +265,7 @@ func TestHTTP2(t *testing.T) {
 		x.answer(x.serve(), 20)
 		return reset(http2.ErrCodeInternal)(x)
 	}, always, once)
-	always = always.but("(malformed|cut) [2-6]", "WaitAll")
+	always = always.but("(malformed|cut|cut[+]malformed) [2-6]", "WaitAll")
 	run("connection closed in the body", func(x *exchange) bool {
 		x.answer(x.serve(), 20)
 		return false

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,8 +30,14 @@ var discard = log.New(io.Discard, "", 0)
 // content is what is downloaded and uploaded.
 var content = bytes.Repeat([]byte("0123456789abcdef"), 512)
 
-// errDifferent is how a WaitAll ended whose tasks did not all end in the same way.
-var errDifferent = errors.New("the tasks ended differently")
+// A mixture is how a WaitAll ended whose tasks did not all end in the same way.
+type mixture struct {
+	ends []string // words
+	err  error    // all errors
+}
+
+func (m *mixture) Error() string { return strings.Join(m.ends, "+") }
+func (m *mixture) Unwrap() error { return m.err }
 
 // waited is the number of tasks that the cells of WaitAll wait for.
 const waited = 3
@@ -75,11 +82,13 @@ var verbs = []verb{
 		}
 		return func(ctx context.Context, c *api.ClientWithResponses) error {
 			var all []error
+			ends := map[string]bool{}
 			for task, outcome := range c.WaitAll(ctx, slices.Values(tasks), api.Every(time.Millisecond), api.MaxFailures(w.maxFailures)) {
 				if !left[task] {
 					t.Errorf("task %v was yielded twice, or was never asked for", task)
 				}
 				delete(left, task)
+				ends[word(outcome.Err)] = true
 				if outcome.Err != nil {
 					all = append(all, outcome.Err)
 					continue
@@ -89,10 +98,8 @@ var verbs = []verb{
 			if len(left) > 0 {
 				t.Errorf("never yielded: %v", left)
 			}
-			for _, err := range all {
-				if len(all) != waited || word(err) != word(all[0]) {
-					return fmt.Errorf("%w: %d of %d failed: %w", errDifferent, len(all), waited, errors.Join(all...))
-				}
+			if len(ends) > 1 {
+				return &mixture{slices.Sorted(maps.Keys(ends)), errors.Join(all...)}
 			}
 			return errors.Join(all...)
 		}
@@ -225,9 +232,10 @@ func cause(err error) string {
 	var certificate x509.CertificateInvalidError
 	var record tls.RecordHeaderError
 	var refused *api.Error
+	var mixed *mixture
 	switch {
-	case errors.Is(err, errDifferent):
-		return "other: " + err.Error()
+	case errors.As(err, &mixed):
+		return mixed.Error()
 	case errors.As(err, &refused) && refused.StatusCode >= 300:
 		return fmt.Sprint("HTTP ", refused.StatusCode)
 	case errors.Is(err, context.DeadlineExceeded):
