@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // BearerAuth sends apiKey as a bearer token. The editor returns an error that matches
@@ -88,12 +89,21 @@ func BodyFields(fields map[string]any) RequestEditorFn {
 	}
 }
 
-// setBody gives req a body that can be sent again.
+// setBody gives req a body that can be sent again, but not without end: over HTTP/2, net/http repeats a
+// request for as long as each new connection is taken away from it with GOAWAY.
 func setBody(req *http.Request, body []byte) {
+	var bodies atomic.Int32
 	req.ContentLength = int64(len(body))
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	req.GetBody = func() (io.ReadCloser, error) {
+		if bodies.Add(1) > 10 {
+			return nil, errTurnedAway
+		}
+		return io.NopCloser(bytes.NewReader(body)), nil
+	}
 	req.Body, _ = req.GetBody()
 }
+
+var errTurnedAway = errors.New("the server turned the request away on each connection")
 
 // bodyObject reads the JSON object that req is about to send and leaves it to be sent.
 func bodyObject(req *http.Request) (object, error) {

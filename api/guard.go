@@ -80,10 +80,10 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(caller)
 	timer := time.AfterFunc(g.timeout, func() { cancel(errTimeout) })
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
-	end := func() { cancel(nil) }
+	answer := &body{guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel, timer: timer}
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		u := g.newUpload(caller, ctx, timer, req.Body)
-		req.Body, end = u, func() { cancel(nil); u.end() }
+		answer.upload = g.newUpload(caller, ctx, timer, req.Body)
+		req.Body = answer.upload
 	}
 	resp, err := g.next.Do(req)
 	switch {
@@ -102,11 +102,10 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 				}
 			}
 		}
-		resp.Body = &body{ReadCloser: resp.Body, guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, end: end, timer: timer}
+		answer.ReadCloser, resp.Body = resp.Body, answer
 		return resp, nil
 	}
-	timer.Stop()
-	end()
+	answer.end()
 	return nil, &Error{Err: err, Attempts: 1, again: !errors.Is(err, errForeign)}
 }
 
@@ -156,9 +155,10 @@ type body struct {
 	small *bufio.Reader // for a caller whose buffer does not hold a key
 	// The contexts of the call and of this attempt, for the reason why a read failed.
 	caller, attempt context.Context
-	end             func()      // ends the attempt
-	timer           *time.Timer // of the attempt; in a stream, of each read
-	stream          bool        // the limit of time holds for each read, not for all of it
+	cancel          context.CancelCauseFunc // of the attempt
+	upload          *upload                 // the body of the request, where it is one
+	timer           *time.Timer             // of the attempt; in a stream, of each read
+	stream          bool                    // the limit of time holds for each read, not for all of it
 }
 
 // isStream reports whether the body is an event stream, from as much of its beginning as tells. It
@@ -253,9 +253,15 @@ func (b *body) bounded(p []byte) (int, error) {
 
 // Close closes the body and ends the attempt.
 func (b *body) Close() error {
-	b.timer.Stop()
 	defer b.end()
 	return b.ReadCloser.Close()
+}
+
+func (b *body) end() {
+	b.timer.Stop()
+	if b.cancel(nil); b.upload != nil {
+		b.upload.end()
+	}
 }
 
 // upload is the body of a request that may take longer than WithTimeout: each piece must
