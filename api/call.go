@@ -88,7 +88,7 @@ func retry[T any](ctx context.Context, g *guard, attempt func(n int) (T, *Error)
 			return r, e
 		}
 		delay := max(rand.N(min(firstBackoff<<min(n-1, 10), maxBackoff)), e.RetryAfter, e.pause)
-		if deadline, ok := ctx.Deadline(); e.RetryAfter > maxRetryAfter || ok && time.Until(deadline) < delay {
+		if deadline, ok := ctx.Deadline(); e.RetryAfter > maxRetryAfter || ok && time.Until(deadline) <= delay {
 			return r, e
 		}
 		if !sleep(ctx, delay) {

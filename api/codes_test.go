@@ -162,6 +162,9 @@ func TestCodes(t *testing.T) {
 		for _, http := range append([]int{0, 200, 400, 401, 404, 405, 429, 500, 501, 529}, row.http...) {
 			codesCheck(t, &api.Error{StatusCode: http, Code: row.code, Message: "m"}, want, row.retryable)
 		}
+		for _, http := range []int{300, 307, 399} {
+			codesCheck(t, &api.Error{StatusCode: http, Code: row.code, Message: "m"}, "", false)
+		}
 		codesCheck(t, &api.TaskError{Code: row.code, Message: "m"}, want, row.retryable)
 	}
 }

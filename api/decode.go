@@ -420,8 +420,8 @@ func codeText(raw json.RawMessage) string {
 		whole, _, _ := strings.Cut(string(raw), ".")
 		return whole
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.Abs(f) > 1e18 {
+	f, _ := strconv.ParseFloat(string(raw), 64) // Infinite when out of range.
+	if math.Abs(f) > 1e18 {
 		return string(raw)
 	}
 	return strconv.FormatInt(int64(f), 10)

@@ -244,7 +244,7 @@ func describe(code ErrorCode, message, requestID string) (text string) {
 }
 
 func isClass(target, class error, code ErrorCode) bool {
-	return target == class || target == ErrConflict && code == CodeDuplicateRequestID //nolint:errorlint // This is the comparison of errors.Is.
+	return target == class || target == ErrConflict && class != nil && code == CodeDuplicateRequestID //nolint:errorlint // This is the comparison of errors.Is.
 }
 
 // invalid is a request that is refused before anything is sent.

@@ -93,3 +93,19 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+// TestLine makes texts fit for one line, and leaves those that are.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"", 0, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"好吗", 6, "好吗"}, {"好吗", 5, "好…"}, {"a\nb\x1b\u202e好", 20, "a b  好"},
+	} {
+		if got := line(tt.text, tt.n); got != tt.want {
+			t.Errorf("%q within %d bytes became %q, want %q", tt.text, tt.n, got, tt.want)
+		}
+	}
+}

@@ -115,6 +115,33 @@ func TestRetrieveRetries(t *testing.T) {
 	}
 }
 
+// TestRetrieveBackoff: a backoff is anything up to its bound, which doubles with each attempt, up
+// to 8 s.
+func TestRetrieveBackoff(t *testing.T) {
+	t.Parallel()
+	opts := []api.ClientOption{api.WithMaxAttempts(8)}
+	retrieveIn(t, opts, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses, task api.Task) {
+		srv.Always(zaitest.ServerError("1234"))
+		bounds := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 8 * time.Second, 8 * time.Second}
+		longest := make([]time.Duration, len(bounds))
+		for range 40 { // All below half of a bound: once in 10^12 runs.
+			if _, err := client.Retrieve(t.Context(), task); !errors.Is(err, api.ErrServer) {
+				t.Fatal(err)
+			}
+			requests := srv.Requests()
+			requests = requests[len(requests)-len(bounds)-1:]
+			for i := range bounds {
+				longest[i] = max(longest[i], requests[i+1].Time.Sub(requests[i].Time))
+			}
+		}
+		for i, bound := range bounds {
+			if longest[i] > bound || longest[i] < bound/2 {
+				t.Errorf("backoff %d is up to %v, want up to %v", i+1, longest[i], bound)
+			}
+		}
+	})
+}
+
 // TestRetrieveEndsWithTheContext: nothing outlives the context or WithTimeout, and the
 // error says which.
 func TestRetrieveEndsWithTheContext(t *testing.T) {
@@ -159,20 +186,22 @@ func TestRetrieveEndsWithTheContext(t *testing.T) {
 			}
 		})
 	})
-	t.Run("Retry-After past the deadline is not slept", func(t *testing.T) {
-		t.Parallel()
-		retrieveIn(t, nil, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses, task api.Task) {
-			srv.Always(zaitest.RateLimited("1302", "30"))
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			start := time.Now()
-			_, err := client.Retrieve(ctx, task)
-			var e *api.Error
-			if time.Since(start) != 0 || !errors.As(err, &e) || e.RetryAfter != 30*time.Second {
-				t.Errorf("after %v: %v", time.Since(start), err)
-			}
+	for name, left := range map[string]time.Duration{"past": 20 * time.Second, "to": 30 * time.Second} {
+		t.Run("Retry-After "+name+" the deadline is not slept", func(t *testing.T) {
+			t.Parallel()
+			retrieveIn(t, nil, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses, task api.Task) {
+				srv.Always(zaitest.RateLimited("1302", "30"))
+				ctx, cancel := context.WithTimeout(t.Context(), left)
+				defer cancel()
+				start := time.Now()
+				_, err := client.Retrieve(ctx, task)
+				var e *api.Error
+				if time.Since(start) != 0 || !errors.As(err, &e) || e.RetryAfter != 30*time.Second {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+			})
 		})
-	})
+	}
 	t.Run("ended before", func(t *testing.T) {
 		t.Parallel()
 		retrieveIn(t, nil, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses, task api.Task) {
