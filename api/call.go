@@ -126,7 +126,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	data, err := g.readAll(resp)
 	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
 	r, v := &Result{}, unread
-	if err == nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
+	if err == nil || resp.StatusCode/100 != 2 {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
 	}
 	r.hide(key)
@@ -153,7 +153,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	switch {
 	case r.Error != nil:
 		e.Code, e.Message, e.flat = r.Error.Code, redact(r.Error.Message), r.Error.Flat
-	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
+	case resp.StatusCode/100 == 3:
 		e.Message = "redirects are not followed"
 	case v == refused:
 		e.Message = strings.TrimSpace(cmp.Or(http.StatusText(resp.StatusCode), "refused") + " " + line(resp.Header.Get("Content-Type"), 64))

@@ -116,7 +116,7 @@ func decodeJSON(status int, body []byte, unwrap bool) (*Result, verdict) {
 	r, top, err := parse(body, unwrap)
 	if err != nil || r == nil {
 		switch {
-		case status < 200 || status > 299:
+		case status/100 != 2:
 			return &Result{}, refused
 		case err != nil:
 			return &Result{}, unread
@@ -198,7 +198,7 @@ func (r *Result) conclude(status int, top object) verdict {
 		r.Status = word.normalize()
 	}
 	switch {
-	case status < 200 || status > 299:
+	case status/100 != 2:
 		r.Status = ""
 		return refused
 	case r.Error != nil && (hasWord || r.AsyncID != ""):

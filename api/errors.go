@@ -90,7 +90,7 @@ func (c ErrorCode) class() (class error, retryable bool) {
 // code 500 inside HTTP 200 stands for mistakes of the caller, such as a wrong path, and is
 // never transient.
 func classify(status int, code ErrorCode, message string, flat bool) (class error, retryable bool) {
-	if status >= 300 && status <= 399 { // Whoever redirects, it is not the API.
+	if status/100 == 3 { // Whoever redirects, it is not the API.
 		return nil, false
 	}
 	class, retryable = code.class()

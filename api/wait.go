@@ -287,7 +287,7 @@ func (w *waiter) look(ctx context.Context, task Task) (r *Result, e *Error) {
 // passing reports whether a failed poll says nothing about the next one.
 func (e *Error) passing() bool {
 	class, retryable := classify(e.StatusCode, e.Code, e.Message, e.flat)
-	redirect := e.StatusCode >= 300 && e.StatusCode <= 399
+	redirect := e.StatusCode/100 == 3
 	refused := errors.Is(e.Err, ErrInvalidRequest) || errors.Is(e.Err, ErrBodyTooLarge) || errors.Is(e.Err, errForeign)
 	return !redirect && !refused && (class == nil || class == ErrServer || retryable) //nolint:errorlint // The class is the sentinel itself.
 }

@@ -757,6 +757,7 @@ func TestWaitExpect(t *testing.T) {
 		{"much later", time.Minute, 10 * time.Minute, 14 * time.Second, 80, 0.85},
 		{"a short task", 3 * time.Second, 3 * time.Second, 2 * time.Second, 4, 0.85},
 		{"an instant", time.Millisecond, 10 * time.Second, 6 * time.Second, 7, 0},
+		{"next to nothing", 10 * time.Nanosecond, 10 * time.Second, 6 * time.Second, 8, 0},
 		{"a long task", 10 * time.Minute, 10 * time.Minute, 13 * time.Second, 8, 0.85},
 		{"a year", 365 * 24 * time.Hour, time.Second, 375 * 24 * time.Hour, 3, 0.85},
 	} {
@@ -783,6 +784,21 @@ func TestWaitExpect(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWaitExpectSlow: a first look that takes its time does not bring the next ones forward.
+func TestWaitExpectSlow(t *testing.T) {
+	t.Parallel()
+	waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
+		task := waitAdd(srv, zaitest.TaskScript{Duration: time.Minute, Replies: []zaitest.Reply{zaitest.Slow(20*time.Second, nil)}})
+		var seen waitPolls
+		if _, err := client.Wait(t.Context(), task, api.Expect(time.Minute), seen.option()); err != nil {
+			t.Fatal(err)
+		}
+		if second := seen.polls[1].Elapsed; second < 54*time.Second || second > time.Minute {
+			t.Errorf("the second poll came after %v", second)
+		}
+	})
 }
 
 // TestWaitOnPoll: the function is called after each poll, with what it came to.
@@ -904,9 +920,12 @@ func TestWaitInvalid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ended, cancel := context.WithCancel(t.Context()) // What is taken by mistake ends at once.
+	cancel()
 	option := func(name string, opts ...api.WaitOption) waitCall {
-		return waitCall{name: name, client: client, ctx: t.Context(), task: waitTask, opts: opts}
+		return waitCall{name: name, client: client, ctx: ended, task: waitTask, opts: opts}
 	}
+	soon := []api.WaitOption{api.MaxWait(time.Second)}
 	calls := []waitCall{
 		option("Every 0", api.Every(0)),
 		option("Every below 0", api.Every(-time.Second)),
@@ -935,9 +954,9 @@ func TestWaitInvalid(t *testing.T) {
 		{name: "empty client", client: &api.ClientWithResponses{}, ctx: t.Context(), task: waitTask},
 		{name: "raw client", client: raw, ctx: t.Context(), task: waitTask},
 		{name: "nil context", client: client, task: waitTask},
-		{name: "empty task", client: client, ctx: t.Context()},
-		{name: "task without an agent", client: client, ctx: t.Context(), task: api.Task{AsyncID: "a"}},
-		{name: "task without an id", client: client, ctx: t.Context(), task: api.Task{AgentID: "a"}},
+		{name: "empty task", client: client, ctx: t.Context(), opts: soon},
+		{name: "task without an agent", client: client, ctx: t.Context(), task: api.Task{AsyncID: "a"}, opts: soon},
+		{name: "task without an id", client: client, ctx: t.Context(), task: api.Task{AgentID: "a"}, opts: soon},
 	}
 	for _, tt := range calls {
 		t.Run(tt.name, func(t *testing.T) {
