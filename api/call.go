@@ -192,7 +192,7 @@ func (g *guard) readAll(resp *http.Response) ([]byte, error) {
 			if cap(buf) >= 1<<20 {
 				factor = 4
 			}
-			buf = append(make([]byte, 0, room+min(int64(cap(buf)*factor)-room, g.maxBody)), buf...)
+			buf = append(make([]byte, 0, room+min(int64(cap(buf)*factor), g.maxBody)), buf...)
 		}
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; err != nil {

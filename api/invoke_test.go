@@ -461,6 +461,7 @@ func TestConversation(t *testing.T) {
 			"failed":    {zaitest.Failed("1214", "no such deck"), 1, api.ErrInvalidRequest, true},
 			"in 200":    {zaitest.Raw(200, nil, `{"error":{"code":"1214","message":"no"}}`), 1, api.ErrInvalidRequest, false},
 			"null":      {zaitest.Raw(200, nil, `null`), 1, api.ErrMalformed, false},
+			"no key":    {zaitest.Raw(200, nil, `{}`), 1, api.ErrMalformed, false},
 			"malformed": {zaitest.Raw(200, nil, `<html>`), 3, api.ErrMalformed, false},
 		} {
 			before := len(srv.Requests())
@@ -475,9 +476,11 @@ func TestConversation(t *testing.T) {
 				t.Errorf("%s: got %+v", name, e)
 			}
 		}
-		srv.Enqueue(zaitest.Raw(200, nil, `{"conversation_id":"","agent_id":"slides_glm_agent"}`))
-		if r, err := client.Conversation(t.Context(), deck); err != nil || len(r.FileURLs())+len(r.ImageURLs()) != 0 || r.ConversationID != deck.ConversationID {
-			t.Errorf("a deck without exports: got %v, %v", r, err)
+		for _, body := range []string{`{"conversation_id":"","agent_id":"slides_glm_agent"}`, `{"choices":[]}`} {
+			srv.Enqueue(zaitest.Raw(200, nil, body))
+			if r, err := client.Conversation(t.Context(), deck); err != nil || len(r.FileURLs())+len(r.ImageURLs()) != 0 || r.ConversationID != deck.ConversationID {
+				t.Errorf("a deck without exports, %s: got %v, %v", body, r, err)
+			}
 		}
 	})
 	// The server closes a connection that was used before: net/http asks again by itself.

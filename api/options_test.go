@@ -287,6 +287,7 @@ func TestRetrieveRefusesBeforeSending(t *testing.T) {
 	}, api.BodyFields(map[string]any{"f": 1})), "no JSON body")
 	optionsRefused(t, retrieve(nil, ctx, retrieveTask), "client is nil")
 	optionsRefused(t, retrieve(&api.ClientWithResponses{}, ctx, retrieveTask), "not made by New")
+	optionsRefused(t, retrieve(&api.ClientWithResponses{ClientInterface: (*api.Client)(nil)}, ctx, retrieveTask), "not made by New")
 	optionsRefused(t, retrieve(raw, ctx, retrieveTask), "not made by New")
 
 	lost := errors.New("the vault is sealed")

@@ -324,7 +324,7 @@ func TestRetrieveKeepsTheKeyAtHome(t *testing.T) {
 					if e.StatusCode != 0 || visits.Load() != 1 {
 						t.Errorf("got %v after %d visits", err, visits.Load())
 					}
-				} else if e.StatusCode != status || visits.Load() != 0 {
+				} else if e.StatusCode != status || e.Message != "redirects are not followed" || visits.Load() != 0 {
 					t.Errorf("got %v after %d visits", err, visits.Load())
 				}
 				retrieveHoldsNo(t, "Signature", err)
