@@ -130,6 +130,9 @@ func TestWaitEnd(t *testing.T) {
 		{name: "unknown agent with no object", script: zaitest.TaskScript{AgentID: "some_agent", Replies: []zaitest.Reply{
 			waitRaw(200, `{"status":"success","choices":[{"message":[{"content":[{"type":"object","object":null,"text":""}]}]}]}`),
 		}}, polls: 1, nothing: true},
+		{name: "unknown agent with an empty part", script: zaitest.TaskScript{AgentID: "some_agent", Replies: []zaitest.Reply{
+			waitRaw(200, `{"status":"success","choices":[{"message":[{"content":[{"type":"object"}]}]}]}`),
+		}}, polls: 1, nothing: true},
 		{name: "incomplete, which is no error", script: zaitest.TaskScript{AgentID: "general_translation", Text: "bonj", FinishReason: "length"}, polls: 1, text: "bonj"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
