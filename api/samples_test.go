@@ -386,7 +386,7 @@ func (w sampleReading) complete(t testing.TB, status int) sampleReading {
 	var matches []string
 	for _, s := range sampleSentinels {
 		if s.category != "" && s.category == w.Category ||
-			s.name == "ErrConflict" && w.Code == "1231" ||
+			s.name == "ErrConflict" && w.Code == "1231" && w.Category == "invalid_request" ||
 			s.name == "ErrMalformed" && (w.Outcome == "malformed" || w.Outcome == "no_status") {
 			matches = append(matches, s.name)
 		}
