@@ -109,7 +109,7 @@ fuzz: ## Run each fuzz target for FUZZTIME, from the inputs kept in testdata/fuz
 
 # What it calls not covered are constants and the conditions of a switch, which Go's coverage does not count.
 mutate: ## Change the code in small ways and see which changes no test notices (MUTATE names the files; takes long).
-	@GOFLAGS="$$($(GO) env GOFLAGS) -vet=off -skip=$(MUTATESKIP)" $(gremlins) unleash --workers 1 \
+	@GOFLAGS="$$($(GO) env GOFLAGS) -vet=off -skip=$(MUTATESKIP)" $(gremlins) unleash --workers 1 --timeout-coefficient 5 \
 		--invert-logical --invert-loopctrl --exclude-files ^zaitest/ $$(cd api && for f in *.go; do \
 		case " $(MUTATE) " in *" $$f "*) ;; *) printf ' --exclude-files ^%s$$' "$$f" ;; esac; done) ./api
 

@@ -259,9 +259,7 @@ func (w *waiter) watch(ctx context.Context, task Task, yield func(*Result, error
 		if r != nil && !yield(r, nil) {
 			return
 		}
-		if !sleep(ctx, poll.Next) {
-			break
-		}
+		sleep(ctx, poll.Next) // When the context cut it short, enter says so.
 	}
 	yield(last, unfinished())
 }
