@@ -142,6 +142,29 @@ func TestRetrieveBackoff(t *testing.T) {
 	})
 }
 
+// TestRetrieveRoom: Raw holds on to little more than the answer, and to twice as much where the
+// server does not say how long it is.
+func TestRetrieveRoom(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{100, 3_000, 30_000, 300_000, 900_000} {
+		body := `{"status":"pending","id":"` + strings.Repeat("a", size) + `"}`
+		for length, most := range map[int64]int{int64(len(body)): len(body) + 256, -1: 2*len(body) + 2048} {
+			client, err := api.New(retrieveKey, api.WithHTTPClient(retrieveDoerFunc(func(*http.Request) (*http.Response, error) {
+				resp := securityAnswer(http.StatusOK, body)
+				resp.ContentLength = length
+				return resp, nil
+			})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := client.Retrieve(t.Context(), retrieveTask)
+			if err != nil || string(r.Raw) != body || cap(r.Raw) > most {
+				t.Errorf("%d bytes of a declared length of %d: room for %d, want at most %d (%v)", len(body), length, cap(r.Raw), most, err)
+			}
+		}
+	}
+}
+
 // TestRetrieveEndsWithTheContext: nothing outlives the context or WithTimeout, and the
 // error says which.
 func TestRetrieveEndsWithTheContext(t *testing.T) {
