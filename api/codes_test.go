@@ -192,3 +192,20 @@ func TestCodesCause(t *testing.T) {
 		t.Errorf("%v does not match its cause", err)
 	}
 }
+
+// TestErrorTexts checks that the text of an error gives all that the error holds, on one line.
+func TestErrorTexts(t *testing.T) {
+	t.Parallel()
+	task := api.Task{AgentID: "a", AsyncID: "x"}
+	for want, err := range map[string]error{
+		"zai": &api.Error{},
+		"zai: op: HTTP 429 code 1302: slow: EOF (request id r)": &api.Error{Op: "op", StatusCode: 429, Code: "1302", Message: "slow", RequestID: "r", Err: io.EOF},
+		"zai: HTTP 502: Bad Gateway text/html":                  &api.Error{StatusCode: 502, Message: "Bad Gateway\ntext/html"},
+		"zai: task a x failed code 1301: no (request id r)":     &api.TaskError{Task: task, Code: "1301", Message: "no", RequestID: "r"},
+		"zai: task x failed":                                    &api.TaskError{Task: api.Task{AsyncID: "x"}},
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
