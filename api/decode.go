@@ -137,9 +137,9 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 	r := &Result{}
 	err := r.read(body)
 	// A status leaves no room for data and task_status, choices or an id leave none for an
-	// envelope of a refusal. A status or an id that is missing may stand under another name, and what a
-	// null has taken away, which encoding/json does in any letter case of a key, under the right one.
-	if err == nil && r.Error == nil && !bytes.Contains(body, []byte("null")) && (r.Choices != nil || r.AsyncID != "") && r.Status.normalize() != StatusFailed &&
+	// envelope of a refusal. A status or an id that is missing may stand under another name, and an error
+	// that is missing may have been taken away by a null under its name in other letters.
+	if err == nil && r.Error == nil && !bytes.Contains(body, []byte(`"error"`)) && (r.Choices != nil || r.AsyncID != "") && r.Status.normalize() != StatusFailed &&
 		(r.Status != "" || !bytes.Contains(body, []byte(`status"`))) &&
 		(r.AsyncID != "" || !bytes.Contains(body, []byte(`"asyncId"`))) {
 		r.RawStatus = string(r.Status)
