@@ -235,7 +235,7 @@ func (f *fetch) get(address string) (*http.Response, *Error) {
 			return nil, f.failed(errors.Join(errors.New("the HTTP client followed a redirect to a bad address"), resp.Body.Close()), false)
 		}
 		location := resp.Header.Get("Location")
-		if resp.StatusCode < 300 || resp.StatusCode > 399 || location == "" {
+		if resp.StatusCode/100 != 3 || location == "" {
 			return resp, nil
 		}
 		_ = resp.Body.Close()

@@ -66,7 +66,7 @@ type stream struct {
 
 // streamOf returns the stream that an answer is, or nil.
 func (x *exchange) streamOf(resp *http.Response, agent AgentID) *stream {
-	if resp == nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
+	if resp == nil || resp.StatusCode/100 != 2 {
 		return nil
 	}
 	b, ok := resp.Body.(*body)
@@ -170,7 +170,7 @@ func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
 	}
 	r = all.Result()
 	switch {
-	case status < 200 || status > 299:
+	case status/100 != 2:
 		r.Status = ""
 		return r, refused
 	case r.Status == StatusFailed:
