@@ -236,6 +236,9 @@ func TestWaitAllRefused(t *testing.T) {
 		{"bucket", 20, waitBucket(20, 20), 64, 300 * time.Millisecond, 3},
 		{"small bucket", 20, waitBucket(20, 1), 8, 100 * time.Millisecond, 0},
 	} {
+		if waitRace() && tt.n == 50 {
+			continue // Much of the same.
+		}
 		t.Run(fmt.Sprint(tt.server, " of ", tt.n), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
