@@ -122,6 +122,7 @@ rename: ## Move the module to another path: make rename MODULE=host/path.
 ci: ## Run everything that CI runs, race detector included.
 	@echo '== check-generated' && $(MAKE) check-generated
 	@echo '== lint' && $(MAKE) lint
+	@echo '== footprint' && $(MAKE) footprint
 	@echo '== bench, each once' && $(MAKE) bench BENCHTIME=1x ROUNDS=1
 	@echo '== demo' && $(MAKE) demo ARGS= ZAI_API_KEY=
 	@echo '== test' && $(MAKE) test CI=true PKGS=./... TESTFLAGS=

@@ -113,7 +113,7 @@ func main() {
 }
 `
 
-// run measures the module that dir belongs to and writes a table to out. What is beyond the limits is its error.
+// run measures the module that dir belongs to and writes a table to out.
 func run(ctx context.Context, dir string, out io.Writer) (err error) {
 	root, err := project.Root(dir)
 	if err != nil {
@@ -134,11 +134,17 @@ func run(ctx context.Context, dir string, out io.Writer) (err error) {
 			return err
 		}
 	}
-	byHand, own := all[0], all[3]
 	graph, err := output(ctx, tmp, "mod", "graph")
 	if err != nil {
 		return err
 	}
+	return report(module, all, graph, out)
+}
+
+// report writes the table of the four programs, by hand, with a log, with the generated call and with the client, and of
+// what the go command sees. What is beyond the limits is its error.
+func report(module string, all [4]*measured, graph string, out io.Writer) (err error) {
+	byHand, own := all[0], all[3]
 	modules := slices.DeleteFunc(own.modules, func(m string) bool { return m == module })
 	var added []string
 	for _, p := range own.packages {

@@ -5,19 +5,43 @@ import (
 	"testing"
 )
 
-// TestRun finds the client among what is measured, beyond the program by hand.
-func TestRun(t *testing.T) {
+// TestReport: what is within the limits passes, and each of them fails by itself.
+func TestReport(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("links two programs")
-	}
-	var out strings.Builder
-	if err := run(t.Context(), ".", &out); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"KiB more", "one log/slog", "generated call", "/api\n", "github.com/oapi-codegen/runtime", "modules in the graph"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s", want, out.String())
-		}
+	const module = "host.example/zai"
+	for _, test := range []struct {
+		name           string
+		size           int64 // of the client beyond the program by hand
+		modules, graph int
+		want           string // in the error
+	}{
+		{name: "at the limits", size: maxSize, modules: maxModules, graph: maxGraph},
+		{name: "size", size: maxSize + 1, modules: 1, graph: 1, want: "bytes more than by hand: 442369, at most 442368"},
+		{name: "modules", size: 1, modules: maxModules + 1, graph: 1, want: "modules compiled: 5, at most 4"},
+		{name: "graph", size: 1, modules: 1, graph: maxGraph + 1, want: "modules in the graph: 151, at most 150"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			byHand := &measured{packages: []string{"fmt", "net/http"}, size: 6 << 20}
+			own := &measured{packages: []string{"fmt", "net/http", module + "/api", "log/slog", "consumer.example/app/client"}, modules: []string{module}, size: byHand.size + test.size}
+			for range test.modules {
+				own.modules = append(own.modules, "other.example/m")
+			}
+			var graph strings.Builder
+			for i := range test.graph {
+				graph.WriteString("consumer.example/app other.example/" + strings.Repeat("m", i+1) + "@v1.0.0\n")
+			}
+			graph.WriteString("other.example/x@v1.0.0 other.example/m@v1.2.0\n")
+			var out strings.Builder
+			err := report(module, [4]*measured{byHand, {size: 6<<20 + 96<<10}, {size: 6<<20 + 232<<10}, own}, graph.String(), &out)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			for _, want := range []string{"6144 KiB\n", "96 KiB more", "232 KiB more", "2 more than 2: host.example/zai/api log/slog\n"} {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("no %q in\n%s", want, out.String())
+				}
+			}
+		})
 	}
 }
