@@ -12,7 +12,8 @@
 //
 // The generated methods, such as RetrieveAgentResultWithResponse, speak the wire format
 // as it is described. On a client that New made they are bounded and keep the key safe just
-// the same, but they are not retried, and they read the described shape only.
+// the same, but they are not retried, a refusal is no error of theirs, and a body that is not
+// JSON leaves their fields nil. A Result of theirs is read as tolerantly as any other.
 //
 // # Results
 //
