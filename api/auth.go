@@ -89,13 +89,17 @@ func BodyFields(fields map[string]any) RequestEditorFn {
 	}
 }
 
-// setBody gives req a body that can be sent again, but not without end: over HTTP/2, net/http repeats a
-// request for as long as each new connection is taken away from it with GOAWAY.
+// maxBodies bounds how often the body of a read is made in one attempt. It leaves net/http room to try idle
+// connections that are dead, and ends its repetitions over HTTP/2, which it makes for as long as each new
+// connection is taken away from it with GOAWAY.
+const maxBodies = 30
+
+// setBody gives req a body that can be sent again.
 func setBody(req *http.Request, body []byte) {
 	var bodies atomic.Int32
 	req.ContentLength = int64(len(body))
 	req.GetBody = func() (io.ReadCloser, error) {
-		if bodies.Add(1) > 10 {
+		if bodies.Add(1) > maxBodies {
 			return nil, errTurnedAway
 		}
 		return io.NopCloser(bytes.NewReader(body)), nil

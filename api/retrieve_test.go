@@ -406,6 +406,33 @@ type retrieveDoer struct{ client *http.Client }
 
 func (d retrieveDoer) Do(req *http.Request) (*http.Response, error) { return d.client.Do(req) }
 
+// TestRetrieveTurnedAway: a Doer that sends the body again and again, as net/http does for connections
+// that are taken away from it, comes to an end, and has room for many dead connections before.
+func TestRetrieveTurnedAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		client, err := api.New(retrieveKey, api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+			for body, err := req.Body, error(nil); ; body, err = req.GetBody() {
+				if err != nil {
+					return nil, err
+				}
+				if _, err := io.Copy(io.Discard, body); err != nil {
+					return nil, err
+				}
+				sent++
+			}
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Retrieve(t.Context(), retrieveTask)
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.StatusCode != 0 || e.Attempts != 3 || !strings.Contains(err.Error(), "turned the request away") || sent < 60 || sent > 100 {
+			t.Errorf("got %v after %d bodies", err, sent)
+		}
+	})
+}
+
 // TestRetrieveOnAClosedConnection: a kept-alive connection that the server closes under
 // the next call is no error for the caller, even without retries of our own.
 func TestRetrieveOnAClosedConnection(t *testing.T) {
