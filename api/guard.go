@@ -268,40 +268,45 @@ func (b *body) end() {
 // be taken within the idle limit, and the answer must begin within WithTimeout after the last.
 type upload struct {
 	*io.PipeReader
-	guard  *guard
-	caller context.Context //nolint:containedctx // of the call
-	ctx    context.Context //nolint:containedctx // of the attempt
-	timer  *time.Timer
-	copier func()    // fills the pipe
-	begin  sync.Once // the copier, or nothing any more
-	done   chan struct{}
+	pipe    *io.PipeWriter
+	guard   *guard
+	caller  context.Context //nolint:containedctx // of the call
+	ctx     context.Context //nolint:containedctx // of the attempt
+	timer   *time.Timer
+	content io.ReadCloser
+	begin   sync.Once // fill, or nothing any more
+	done    chan struct{}
 }
 
 // newUpload puts a pipe between the content and net/http, which waits for a Read that blocks even
 // when the context has ended, and ends the program when a Read panics.
 func (g *guard) newUpload(caller, ctx context.Context, timer *time.Timer, content io.ReadCloser) *upload {
 	r, w := io.Pipe()
-	u := &upload{PipeReader: r, guard: g, caller: caller, ctx: ctx, timer: timer, done: make(chan struct{})}
 	context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
-	u.copier = func() {
-		var err error
-		defer close(u.done)
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("the content panicked: %v", r)
-			}
-			_ = w.CloseWithError(errors.Join(err, content.Close()))
-		}()
-		_, err = bufio.NewReaderSize(content, 32<<10).WriteTo(w) // Unlike io.Copy it ends where nothing comes for ever.
-	}
-	return u
+	return &upload{PipeReader: r, pipe: w, guard: g, caller: caller, ctx: ctx, timer: timer, content: content, done: make(chan struct{})}
+}
+
+// fill copies the content into the pipe. Unlike io.Copy, bufio ends where nothing comes for ever.
+func (u *upload) fill() {
+	var err error
+	defer close(u.done)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the content panicked: %v", r)
+		}
+		_ = u.pipe.CloseWithError(errors.Join(err, u.content.Close()))
+	}()
+	_, err = bufio.NewReaderSize(u.content, 32<<10).WriteTo(u.pipe)
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	u.begin.Do(func() { go u.copier() })
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	u.begin.Do(func() { go u.fill() })
 	u.timer.Reset(u.guard.idleTimeout)
 	n, err := u.PipeReader.Read(p)
-	if err != nil {
+	if err != nil && u.ctx.Err() == nil {
 		u.timer.Reset(u.guard.timeout)
 	}
 	return n, err
@@ -310,7 +315,10 @@ func (u *upload) Read(p []byte) (int, error) {
 // end waits a moment for a Read of the content that is under way, unless the attempt took too
 // long already. The context has ended, so that none begins any more.
 func (u *upload) end() {
-	u.begin.Do(func() { close(u.done) })
+	u.begin.Do(func() {
+		_ = u.content.Close()
+		close(u.done)
+	})
 	if errors.Is(context.Cause(u.ctx), errTimeout) {
 		return
 	}

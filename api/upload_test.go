@@ -334,6 +334,41 @@ func (r *uploadReader) Read(p []byte) (int, error) {
 	return copy(p, uploadPiece), nil
 }
 
+// TestUploadCloses: the generated method closes a body that can be closed, once, also where it was
+// never read.
+func TestUploadCloses(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(*http.Request) (*http.Response, error){
+		"never read": func(*http.Request) (*http.Response, error) { return nil, errors.New("no connection") },
+		"read and closed": func(req *http.Request) (*http.Response, error) {
+			if got, err := io.ReadAll(req.Body); string(got) != "a form" || err != nil {
+				return nil, fmt.Errorf("%q, %w", got, err)
+			}
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"id":"f-1"}`)), Request: req}, req.Body.Close()
+		},
+		"closed unread": func(req *http.Request) (*http.Response, error) {
+			return nil, errors.Join(errors.New("no"), req.Body.Close())
+		},
+	} {
+		client, err := api.New(retrieveKey, api.WithHTTPClient(retrieveDoerFunc(send)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := &uploadCloser{Reader: strings.NewReader("a form")}
+		r, err := client.UploadFileWithBodyWithResponse(t.Context(), "multipart/form-data; boundary=b", content)
+		if answered := name == "read and closed"; (err == nil) != answered || content.closed.Load() != 1 || answered && (r.JSON200 == nil || r.JSON200.ID != "f-1") {
+			t.Errorf("%s: %v, closed %d times", name, err, content.closed.Load())
+		}
+	}
+}
+
+type uploadCloser struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (c *uploadCloser) Close() error { c.closed.Add(1); return nil }
+
 // TestUploadReaders: content that fails, panics, lies or blocks, and when the call ends then. All of
 // it is in virtual time, and leaves nothing behind.
 func TestUploadReaders(t *testing.T) {
