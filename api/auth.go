@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 )
 
 // BearerAuth sends apiKey as a bearer token. The editor returns an error that matches
@@ -89,25 +88,12 @@ func BodyFields(fields map[string]any) RequestEditorFn {
 	}
 }
 
-// maxBodies bounds how often the body of a read is made in one attempt. It leaves net/http room to try idle
-// connections that are dead, and ends its repetitions over HTTP/2, which it makes for as long as each new
-// connection is taken away from it with GOAWAY.
-const maxBodies = 30
-
 // setBody gives req a body that can be sent again.
 func setBody(req *http.Request, body []byte) {
-	var bodies atomic.Int32
 	req.ContentLength = int64(len(body))
-	req.GetBody = func() (io.ReadCloser, error) {
-		if bodies.Add(1) > maxBodies {
-			return nil, errTurnedAway
-		}
-		return io.NopCloser(bytes.NewReader(body)), nil
-	}
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	req.Body, _ = req.GetBody()
 }
-
-var errTurnedAway = errors.New("the server turned the request away on each connection")
 
 // bodyObject reads the JSON object that req is about to send and leaves it to be sent.
 func bodyObject(req *http.Request) (object, error) {

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -82,7 +81,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 	*req = *req.WithContext(ctx) // It was made for this call, and a copy costs 300 bytes.
 	answer := &body{guard: g, left: g.maxBody, key: key, caller: caller, attempt: ctx, cancel: cancel, timer: timer}
 	if req.Body != nil && strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
-		answer.upload = g.newUpload(caller, ctx, timer, req.Body)
+		answer.upload = &upload{ReadCloser: req.Body, guard: g, caller: caller, ctx: ctx, timer: timer, busy: make(chan struct{}, 1)}
 		req.Body = answer.upload
 	}
 	resp, err := g.next.Do(req)
@@ -267,63 +266,64 @@ func (b *body) end() {
 // upload is the body of a request that may take longer than WithTimeout: each piece must
 // be taken within the idle limit, and the answer must begin within WithTimeout after the last.
 type upload struct {
-	*io.PipeReader
-	pipe    *io.PipeWriter
-	guard   *guard
-	caller  context.Context //nolint:containedctx // of the call
-	ctx     context.Context //nolint:containedctx // of the attempt
-	timer   *time.Timer
-	content io.ReadCloser
-	begin   sync.Once // fill, or nothing any more
-	done    chan struct{}
+	io.ReadCloser
+	guard  *guard
+	caller context.Context //nolint:containedctx // of the call
+	ctx    context.Context //nolint:containedctx // of the attempt
+	timer  *time.Timer
+	buf    []byte
+	busy   chan struct{} // full while a Read is under way, and when none may begin any more
 }
 
-// newUpload puts a pipe between the content and net/http, which waits for a Read that blocks even
-// when the context has ended, and ends the program when a Read panics.
-func (g *guard) newUpload(caller, ctx context.Context, timer *time.Timer, content io.ReadCloser) *upload {
-	r, w := io.Pipe()
-	context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
-	return &upload{PipeReader: r, pipe: w, guard: g, caller: caller, ctx: ctx, timer: timer, content: content, done: make(chan struct{})}
-}
-
-// fill copies the content into the pipe. Unlike io.Copy, bufio ends where nothing comes for ever.
-func (u *upload) fill() {
-	var err error
-	defer close(u.done)
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the content panicked: %v", r)
-		}
-		_ = u.pipe.CloseWithError(errors.Join(err, u.content.Close()))
-	}()
-	_, err = bufio.NewReaderSize(u.content, 32<<10).WriteTo(u.pipe)
-}
-
+// Read reads on a goroutine of its own, because net/http waits for a Read that blocks even when
+// the context has ended, and because a panic on its goroutine would end the program.
 func (u *upload) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
+	if u.ctx.Err() != nil {
+		return 0, u.ctx.Err()
 	}
-	u.begin.Do(func() { go u.fill() })
+	select {
+	case u.busy <- struct{}{}:
+	case <-u.ctx.Done():
+		return 0, u.ctx.Err()
+	}
 	u.timer.Reset(u.guard.idleTimeout)
-	n, err := u.PipeReader.Read(p)
-	if err != nil && u.ctx.Err() == nil {
+	if u.buf == nil {
+		u.buf = make([]byte, 32<<10)
+	}
+	var piece []byte
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("the content panicked: %v", r)
+			}
+			<-u.busy
+		}()
+		var n int
+		n, err = u.ReadCloser.Read(u.buf[:min(len(p), len(u.buf))])
+		piece = u.buf[:n]
+	}()
+	select {
+	case <-done:
+	case <-u.ctx.Done():
+		return 0, u.ctx.Err()
+	}
+	if err != nil {
 		u.timer.Reset(u.guard.timeout)
 	}
-	return n, err
+	return copy(p, piece), err
 }
 
-// end waits a moment for a Read of the content that is under way, unless the attempt took too
-// long already. The context has ended, so that none begins any more.
+// end lets no Read begin any more, and waits a moment for one that is under way, unless the
+// attempt took too long already.
 func (u *upload) end() {
-	u.begin.Do(func() {
-		_ = u.content.Close()
-		close(u.done)
-	})
 	if errors.Is(context.Cause(u.ctx), errTimeout) {
 		return
 	}
 	select {
-	case <-u.done:
+	case u.busy <- struct{}{}:
 	case <-u.caller.Done():
 	case <-time.After(time.Second):
 	}

@@ -406,31 +406,53 @@ type retrieveDoer struct{ client *http.Client }
 
 func (d retrieveDoer) Do(req *http.Request) (*http.Response, error) { return d.client.Do(req) }
 
-// TestRetrieveTurnedAway: a Doer that sends the body again and again, as net/http does for connections
-// that are taken away from it, comes to an end, and has room for many dead connections before.
-func TestRetrieveTurnedAway(t *testing.T) {
+// TestRetrieveOnManyDeadConnections: however many kept connections are reset by the next request on
+// them, one call finds a living one, without a retry of our own.
+func TestRetrieveOnManyDeadConnections(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		sent := 0
-		client, err := api.New(retrieveKey, api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
-			for body, err := req.Body, error(nil); ; body, err = req.GetBody() {
-				if err != nil {
-					return nil, err
-				}
-				if _, err := io.Copy(io.Discard, body); err != nil {
-					return nil, err
-				}
-				sent++
+	const kept = 60
+	var dead atomic.Bool
+	var resets atomic.Int32
+	var old sync.Map
+	var together sync.WaitGroup
+	together.Add(kept)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := old.Load(r.RemoteAddr); ok && dead.Load() {
+			resets.Add(1)
+			conn, _, err := w.(http.Hijacker).Hijack() //nolint:forcetypeassert // It is HTTP/1.
+			if err != nil {
+				t.Error(err)
+				return
 			}
-		})))
-		if err != nil {
-			t.Fatal(err)
+			_ = conn.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // As above.
+			_ = conn.Close()
+			return
 		}
-		_, err = client.Retrieve(t.Context(), retrieveTask)
-		if e, ok := errors.AsType[*api.Error](err); !ok || e.StatusCode != 0 || e.Attempts != 3 || !strings.Contains(err.Error(), "turned the request away") || sent < 60 || sent > 100 {
-			t.Errorf("got %v after %d bodies", err, sent)
+		if !dead.Load() {
+			old.Store(r.RemoteAddr, true)
+			together.Done()
+			together.Wait()
 		}
-	})
+		fmt.Fprint(w, `{"status":"pending"}`)
+	}))
+	defer server.Close()
+	client, err := api.New(retrieveKey, api.WithBaseURL(server.URL), api.WithMaxAttempts(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range kept {
+		group.Go(func() {
+			if _, err := client.Retrieve(t.Context(), retrieveTask); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	dead.Store(true)
+	if _, err := client.Retrieve(t.Context(), retrieveTask); err != nil || resets.Load() < kept/2 {
+		t.Errorf("%v after %d resets", err, resets.Load())
+	}
 }
 
 // TestRetrieveOnAClosedConnection: a kept-alive connection that the server closes under

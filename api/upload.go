@@ -108,18 +108,24 @@ func (f *form) announce(_ context.Context, req *http.Request) error {
 	return nil
 }
 
-// limited reads at most left bytes, and fails when there are more.
+// limited reads at most left bytes, and fails when there are more, or when there is nothing time and
+// again.
 type limited struct {
 	r    io.Reader
 	left int64
 }
 
 func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("%w: %w", ErrInvalidRequest, errUploadTooLarge)
+	for range 100 { // as often as bufio tries
+		n, err := l.r.Read(p)
+		if l.left -= int64(n); l.left < 0 {
+			return 0, fmt.Errorf("%w: %w", ErrInvalidRequest, errUploadTooLarge)
+		}
+		if n != 0 || err != nil {
+			return n, err
+		}
 	}
-	return n, err
+	return 0, io.ErrNoProgress
 }
 
 var errUploadTooLarge = fmt.Errorf("%w of 100 MB", ErrBodyTooLarge)

@@ -334,12 +334,35 @@ func (r *uploadReader) Read(p []byte) (int, error) {
 	return copy(p, uploadPiece), nil
 }
 
-// TestUploadCloses: the generated method closes a body that can be closed, once, also where it was
-// never read.
+// TestUploadLosesNoError: an error that comes with the last bytes, and only once, is no end of the
+// file: what came before it is not a file that was sent.
+func TestUploadLosesNoError(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the disk is gone")
+	var got atomic.Int32
+	client := retrieveServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		got.Add(1)
+		fmt.Fprint(w, `{"id":"f-1"}`)
+	})
+	content := &uploadReader{}
+	content.before = func(int) (int, error) {
+		if content.reads == 1 {
+			return 4, gone
+		}
+		return 0, io.EOF
+	}
+	if file, err := client.Upload(t.Context(), "a.txt", content); file != nil || !errors.Is(err, gone) || got.Load() != 0 {
+		t.Errorf("got %+v, %v", file, err)
+	}
+}
+
+// TestUploadCloses: net/http's promise to close the body once holds for the generated method too.
 func TestUploadCloses(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(*http.Request) (*http.Response, error){
-		"never read": func(*http.Request) (*http.Response, error) { return nil, errors.New("no connection") },
 		"read and closed": func(req *http.Request) (*http.Response, error) {
 			if got, err := io.ReadAll(req.Body); string(got) != "a form" || err != nil {
 				return nil, fmt.Errorf("%q, %w", got, err)

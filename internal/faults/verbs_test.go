@@ -254,8 +254,6 @@ func cause(err error) string {
 		return "malformed"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
-	case strings.Contains(err.Error(), "turned the request away"):
-		return "turned away"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), cutText.MatchString(err.Error()):
 		return "cut"
