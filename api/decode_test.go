@@ -368,6 +368,7 @@ func decodeErrorRows() []decodeRow {
 		{rule: "7.4.1 code 200 with a type", body: `{"error":{"code":200,"type":"t"}}`, want: decodeRefused("200", "", "unknown")},
 		{rule: "7.4.1 wins over success", body: `{"status":"success","error":{"code":"1234","message":"m"}}`, want: decodeFailed("success", "1234", "m", "server")},
 		{rule: "7.4.1 wins over a null in other letters", body: `{"status":"success","async_id":"1","choices":[],"error":{"code":"1302","message":"m"},"ERROR":null}`, want: decodeFailed("success", "1302", "m", "rate_limit").id("1")},
+		{rule: "7.4.1 escaped, wins over a null in other letters", body: `{"status":"success","async_id":"1","choices":[],"\u0065rror":{"code":"1302","message":"m"},"ERROR":null}`, want: decodeFailed("success", "1302", "m", "rate_limit").id("1")},
 		{rule: "7.4.1 wins over pending", body: `{"status":"pending","async_id":"task-1","error":{"code":"1113","message":"m"}}`, want: decodeFailed("pending", "1113", "m", "quota").id("task-1")},
 		{rule: "7.4.1 wins over an unknown word", body: `{"status":"weird","error":{"message":"m"}}`, want: decodeFailed("weird", "", "m", "unknown")},
 		{rule: "7.4.1 wins over an empty word", body: `{"status":"","error":{"message":"m"}}`, want: decodeFailed("", "", "m", "unknown")},
