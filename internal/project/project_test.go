@@ -62,6 +62,26 @@ type module struct {
 	} `json:"Tool"`
 }
 
+// readAll returns the contents of the files of this project that match the patterns, one after the other.
+func readAll(t *testing.T, patterns ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(filepath.Join(projectRoot(t), filepath.FromSlash(pattern)))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s matches nothing: %v", pattern, err)
+		}
+		for _, name := range names {
+			content, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(content)
+		}
+	}
+	return all.String()
+}
+
 // goMod returns the go.mod of the module in a folder of the project.
 func goMod(t *testing.T, dir string) module {
 	t.Helper()

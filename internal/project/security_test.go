@@ -11,20 +11,7 @@ import (
 // TestSecurityTable finds every test that the threat table names, and a test in every row.
 func TestSecurityTable(t *testing.T) {
 	t.Parallel()
-	var tests strings.Builder
-	for _, pattern := range []string{"api/*_test.go", "internal/*/*_test.go"} {
-		files, err := filepath.Glob(filepath.Join(projectRoot(t), filepath.FromSlash(pattern)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tests.Write(content)
-		}
-	}
+	tests := readAll(t, "api/*_test.go", "internal/*/*_test.go")
 	name := regexp.MustCompile("`((?:Test|Fuzz|Example)[A-Za-z_]*)`")
 	rows := 0
 	for line := range strings.Lines(read(t, "SECURITY.md")) {
@@ -41,7 +28,7 @@ func TestSecurityTable(t *testing.T) {
 			t.Errorf("no test for the threat%s", cells[1])
 		}
 		for _, match := range named {
-			if !strings.Contains(tests.String(), "\nfunc "+match[1]+"(") {
+			if !strings.Contains(tests, "\nfunc "+match[1]+"(") {
 				t.Errorf("the test %s, for the threat%s, does not exist", match[1], cells[1])
 			}
 		}
@@ -94,7 +81,11 @@ func TestPinned(t *testing.T) {
 			t.Errorf("%s is %s, want an exact version", match[1], match[2])
 		}
 	}
-	for _, module := range []string{".", "internal/tools", "internal/consumer", "internal/faults"} {
+	modules := regexp.MustCompile(`(?m)^MODULES := (.*)$`).FindStringSubmatch(makefile)
+	if modules == nil {
+		t.Fatal("the Makefile lists no modules")
+	}
+	for _, module := range append(strings.Fields(modules[1]), ".") {
 		sums := read(t, filepath.Join(module, "go.sum"))
 		for _, require := range goMod(t, module).Require {
 			if require.Version != "v0.0.0" && !strings.Contains(sums, require.Path+" "+require.Version+"/go.mod h1:") {
@@ -109,18 +100,8 @@ func TestFuzzTargets(t *testing.T) {
 	t.Parallel()
 	targets := map[string]bool{}
 	for _, dir := range []string{"api", "internal/spec"} {
-		files, err := filepath.Glob(filepath.Join(projectRoot(t), dir, "*_test.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, match := range regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllStringSubmatch(string(content), -1) {
-				targets[filepath.Join(dir, "testdata", "fuzz", match[1])] = true
-			}
+		for _, match := range regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllStringSubmatch(readAll(t, dir+"/*_test.go"), -1) {
+			targets[filepath.Join(filepath.FromSlash(dir), "testdata", "fuzz", match[1])] = true
 		}
 	}
 	kept, err := filepath.Glob(filepath.Join(projectRoot(t), "*", "testdata", "fuzz", "*"))
