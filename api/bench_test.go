@@ -61,7 +61,7 @@ func costs(tb testing.TB, base string, doer *http.Client) []cost {
 			return err
 		}},
 		{"raw", func(ctx context.Context) error {
-			r, err := raw.RetrieveAgentResultWithResponse(ctx, &api.RetrieveAgentResultParams{AcceptLanguageTag: &language}, task)
+			r, err := raw.RetrieveAgentResultWithResponse(ctx, &api.RetrieveAgentResultParams{AcceptLanguage: &language}, task)
 			if err == nil && r.JSON200 == nil {
 				return errors.New("no answer")
 			}

@@ -54,7 +54,7 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 	}
 	g := &guard{timeout: defaultTimeout, idleTimeout: defaultIdleTimeout, maxBody: defaultMaxBody, maxAttempts: defaultMaxAttempts, userAgent: []string{userAgent()}}
 	c := &Client{Server: DefaultServer, Client: g, RequestEditors: []RequestEditorFn{auth}}
-	var next HttpRequestDoer = &http.Client{Transport: defaultTransport()}
+	var next HttpRequestDoer = roundTrip(defaultTransport())
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("", "an option is nil")
@@ -130,7 +130,11 @@ func WithMaxAttempts(n int) ClientOption {
 // and request id, never a key, a body or the query of a URL. A nil logger, the default,
 // logs nothing.
 func WithLogger(logger *slog.Logger) ClientOption {
-	return withGuard("WithLogger", true, func(g *guard) { g.logger = logger })
+	return withGuard("WithLogger", true, func(g *guard) {
+		if g.logger = nil; logger != nil {
+			g.logger = logger
+		}
+	})
 }
 
 // withGuard makes an option of this package, which works only while New makes a client.

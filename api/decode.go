@@ -146,7 +146,7 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 		r.RawStatus = string(r.Status)
 		return r, nil, nil
 	}
-	if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) {
+	if _, mismatch := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !mismatch {
 		return nil, nil, err
 	}
 	top := asObject(body)

@@ -30,8 +30,15 @@ type guard struct {
 	idleTimeout time.Duration
 	maxBody     int64
 	maxAttempts int
-	logger      *slog.Logger
 	userAgent   []string
+	logger      logger
+}
+
+// logger is a *slog.Logger. As an interface, what a program that sets none does not need of
+// log/slog is not linked: 70 KiB.
+type logger interface {
+	Enabled(context.Context, slog.Level) bool
+	LogAttrs(context.Context, slog.Level, string, ...slog.Attr)
 }
 
 // wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
@@ -43,24 +50,28 @@ func (g *guard) wrap(next HttpRequestDoer) error {
 	if client, ok := next.(*http.Client); ok {
 		own := *client
 		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		if next = &own; own.Jar == nil && own.Timeout == 0 {
-			next = transport{cmp.Or(own.Transport, http.DefaultTransport)}
+		if next = doerFunc(own.Do); own.Jar == nil && own.Timeout == 0 {
+			next = roundTrip(cmp.Or(own.Transport, http.DefaultTransport))
 		}
 	}
 	g.next = next
 	return nil
 }
 
-// transport is what an http.Client without cookies and timeout does for one request. The
-// client would prepare for redirects too, with six allocations, and none is followed.
-type transport struct{ http.RoundTripper }
+type doerFunc func(*http.Request) (*http.Response, error)
 
-func (t transport) Do(req *http.Request) (*http.Response, error) {
-	resp, err := t.RoundTrip(req)
-	if resp != nil && resp.Body == nil {
-		resp.Body = http.NoBody
+func (f doerFunc) Do(req *http.Request) (*http.Response, error) { return f(req) }
+
+// roundTrip is what an http.Client without cookies and timeout does for one request. The
+// client would prepare for redirects too, with six allocations, and none is followed.
+func roundTrip(t http.RoundTripper) doerFunc {
+	return func(req *http.Request) (*http.Response, error) {
+		resp, err := t.RoundTrip(req)
+		if resp != nil && resp.Body == nil {
+			resp.Body = http.NoBody
+		}
+		return resp, err
 	}
-	return resp, err
 }
 
 // Do sends one request. Its error is an *Error.

@@ -95,7 +95,7 @@ func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, 
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
 		var traced context.Context
 		x, traced = g.create(ctx, opInvoke, n)
-		params := &InvokeAgentParams{AcceptLanguageTag: &defaultLanguage[0]}
+		params := &InvokeAgentParams{AcceptLanguage: &defaultLanguage[0]}
 		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...) //nolint:bodyclose // answer or the stream closes it.
 		if x.stream = x.streamOf(resp, agent); x.stream != nil {
 			return nil, nil

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
@@ -374,11 +373,6 @@ type RequestMessage struct {
 	Role Role `json:"role"`
 }
 
-// AcceptLanguageTag Config desired response language for HTTP requests.
-//
-// Example: en-US,en
-type AcceptLanguageTag = string
-
 // UploadFileMultipartBody defines parameters for UploadFile.
 type UploadFileMultipartBody struct {
 	// File The file.
@@ -393,17 +387,17 @@ type InvokeAgentJSONBody = AgentRequest
 
 // InvokeAgentParams defines parameters for InvokeAgent.
 type InvokeAgentParams struct {
-	AcceptLanguageTag *AcceptLanguageTag `json:"Accept-Language,omitempty"`
+	AcceptLanguage *string `json:"Accept-Language,omitempty"`
 }
 
 // RetrieveAgentResultParams defines parameters for RetrieveAgentResult.
 type RetrieveAgentResultParams struct {
-	AcceptLanguageTag *AcceptLanguageTag `json:"Accept-Language,omitempty"`
+	AcceptLanguage *string `json:"Accept-Language,omitempty"`
 }
 
 // GetAgentConversationParams defines parameters for GetAgentConversation.
 type GetAgentConversationParams struct {
-	AcceptLanguageTag *AcceptLanguageTag `json:"Accept-Language,omitempty"`
+	AcceptLanguage *string `json:"Accept-Language,omitempty"`
 }
 
 // UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
@@ -715,13 +709,10 @@ func NewInvokeAgentRequestWithBody(server string, params *InvokeAgentParams, con
 
 	if params != nil {
 
-		if params.AcceptLanguageTag != nil {
+		if params.AcceptLanguage != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Accept-Language", *params.AcceptLanguageTag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
+			headerParam0 = *params.AcceptLanguage
 
 			req.Header.Set("Accept-Language", headerParam0)
 		}
@@ -770,13 +761,10 @@ func NewRetrieveAgentResultRequestWithBody(server string, params *RetrieveAgentR
 
 	if params != nil {
 
-		if params.AcceptLanguageTag != nil {
+		if params.AcceptLanguage != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Accept-Language", *params.AcceptLanguageTag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
+			headerParam0 = *params.AcceptLanguage
 
 			req.Header.Set("Accept-Language", headerParam0)
 		}
@@ -825,13 +813,10 @@ func NewGetAgentConversationRequestWithBody(server string, params *GetAgentConve
 
 	if params != nil {
 
-		if params.AcceptLanguageTag != nil {
+		if params.AcceptLanguage != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Accept-Language", *params.AcceptLanguageTag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
+			headerParam0 = *params.AcceptLanguage
 
 			req.Header.Set("Accept-Language", headerParam0)
 		}

@@ -170,6 +170,31 @@ func TestTheLargestValues(t *testing.T) {
 	}
 }
 
+// TestAcceptLanguageOfTheGeneratedMethods: the parameter goes out as it is, and not at all where it is absent.
+func TestAcceptLanguageOfTheGeneratedMethods(t *testing.T) {
+	t.Parallel()
+	var sent []string
+	client, err := api.New("id.secret", api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+		sent = append(sent, req.Header.Values("Accept-Language")...)
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	language := "zh-CN,zh;q=0.9, *;q=0.1"
+	for _, value := range []*string{&language, nil} {
+		_, err1 := client.RetrieveAgentResultWithResponse(t.Context(), &api.RetrieveAgentResultParams{AcceptLanguage: value}, retrieveTask)
+		_, err2 := client.GetAgentConversationWithResponse(t.Context(), &api.GetAgentConversationParams{AcceptLanguage: value}, api.ConversationRequest{})
+		_, err3 := client.InvokeAgentWithResponse(t.Context(), &api.InvokeAgentParams{AcceptLanguage: value}, api.NewSlidesRequest("Go"))
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := []string{language, language, language}; !slices.Equal(sent, want) {
+		t.Errorf("sent %q, want %q", sent, want)
+	}
+}
+
 // TestOptionsInEveryOrder: all permutations of the options make the same client.
 func TestOptionsInEveryOrder(t *testing.T) {
 	t.Parallel()
