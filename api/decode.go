@@ -146,6 +146,7 @@ func parse(body []byte, unwrap bool) (*Result, object, error) {
 		r.RawStatus = string(r.Status)
 		return r, nil, nil
 	}
+	// Not errors.As, which links 24 KiB of reflection.
 	if _, mismatch := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !mismatch {
 		return nil, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"slices"
@@ -140,6 +141,30 @@ func TestNewRefusesBadOptions(t *testing.T) {
 	optionsRefused(t, err, "auth editor is nil")
 	if _, err := api.NewClientWithResponses(api.DefaultServer, api.WithTimeout(time.Second)); err == nil || !strings.Contains(err.Error(), "needs New") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestWithLoggerLastWins: a nil logger takes an earlier one away.
+func TestWithLoggerLastWins(t *testing.T) {
+	t.Parallel()
+	for _, last := range []bool{false, true} {
+		var log strings.Builder
+		opts := []api.ClientOption{api.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))), api.WithLogger(nil)}
+		if last {
+			slices.Reverse(opts)
+		}
+		client, err := api.New("id.secret", append(opts, api.WithMaxAttempts(1), api.WithHTTPClient(retrieveDoerFunc(func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("no network")
+		})))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Retrieve(t.Context(), retrieveTask); err == nil {
+			t.Error("no error")
+		}
+		if logged := log.Len() > 0; logged != last {
+			t.Errorf("the logger was last: %t; it logged: %t", last, logged)
+		}
 	}
 }
 

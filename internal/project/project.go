@@ -17,7 +17,7 @@ import (
 
 // Importers lists the modules that a program may compile because it imports the package api.
 var Importers = []string{
-	"github.com/apapsch/go-jsonmerge/v2", // needed by runtime
+	"github.com/apapsch/go-jsonmerge/v2", // needed by runtime for parameters with a style, of which no page has one
 	"github.com/google/uuid",             // needed by runtime
 	"github.com/oapi-codegen/runtime",
 	"golang.org/x/time",

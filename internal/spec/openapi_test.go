@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	// What the generated code imports for a parameter with a style. No page has one, but the next may, and the module
-	// should build after make generate.
+	// should build after make generate; the modules that import it then want make tidy.
 	_ "github.com/oapi-codegen/runtime"
 	"go.yaml.in/yaml/v3"
 )

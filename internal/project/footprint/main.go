@@ -20,7 +20,7 @@ import (
 	"example.com/zai/internal/project"
 )
 
-// The limits, about a tenth above what was measured. The size was to be 150 KiB, which the generated call takes alone.
+// The limits, about a tenth above what was measured. The size was to be 150 KiB, which the generated call takes almost alone.
 const (
 	maxModules = 4         // compiled, this one aside: runtime, its two, of which one is in use, and x/time
 	maxGraph   = 150       // seen by the go command; none of the others is downloaded
