@@ -127,7 +127,7 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
 	r, v := &Result{}, unread
 	if err == nil || resp.StatusCode/100 != 2 {
-		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data, true)
+		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data)
 	}
 	r.hide(key)
 	r.RequestID = requestID(resp.Header, r)

@@ -25,14 +25,13 @@ const (
 )
 
 // decode reads an answer of any agent operation in any shape that is documented or was
-// observed. It never fails on content: the Result holds what could be read. The answer to a
-// poll may be an event stream of one event, which is then read as that event.
-func decode(status int, contentType string, body []byte, poll bool) (*Result, verdict) {
+// observed. It never fails on content: the Result holds what could be read.
+func decode(status int, contentType string, body []byte) (*Result, verdict) {
 	trimmed := bytes.TrimLeft(body, blanks)
 	var r *Result
 	var v verdict
 	if isEventStream(contentType, trimmed) {
-		r, v = decodeStream(status, trimmed, poll)
+		r, v = decodeStream(status, trimmed)
 	} else {
 		r, v = decodeJSON(status, trimmed, true)
 	}

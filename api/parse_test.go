@@ -89,7 +89,7 @@ func decodeAllocations[C any](t *testing.T, body []byte) (plain, own float64) {
 		}
 	})
 	return plain, testing.AllocsPerRun(5, func() {
-		if _, v := decode(200, "application/json", body, true); v != answered {
+		if _, v := decode(200, "application/json", body); v != answered {
 			t.Fatal("not read")
 		}
 	})

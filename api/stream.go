@@ -145,8 +145,9 @@ func (s *stream) broken(err error) *Error {
 	})
 }
 
-// decodeStream reads a whole event stream and folds its events into one Result.
-func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
+// decodeStream reads a whole event stream: the answer to a poll may be one of one event, which
+// is then read as that event. More are folded into one Result.
+func decodeStream(status int, body []byte) (*Result, verdict) {
 	if crowded(body) {
 		return decodeJSON(status, nil, false) // It is read as nothing.
 	}
@@ -163,7 +164,7 @@ func decodeStream(status int, body []byte, poll bool) (*Result, verdict) {
 		_ = all.Add(r) // It is within the bound of the body.
 	}
 	corrupt := errors.Is(err, ErrMalformed)
-	if poll && count == 1 && !corrupt {
+	if count == 1 && !corrupt {
 		r, v := decodeJSON(status, first, false)
 		r.RawStatus, r.AsyncID = "", "" // A stream has neither, whatever its events hold.
 		return r, v
