@@ -20,11 +20,13 @@ import (
 	"example.com/zai/internal/project"
 )
 
-// The limits, about a tenth above what was measured. The size was to be 150 KiB, which the generated call takes almost alone.
+// The limits, about a tenth above what was measured. The size was to be 150 KiB: the generated call keeps to that, and what
+// makes it safe comes on top.
 const (
-	maxModules = 4         // compiled, this one aside: runtime, its two, of which one is in use, and x/time
-	maxGraph   = 150       // seen by the go command; none of the others is downloaded
-	maxSize    = 260 << 10 // bytes beyond the program by hand
+	maxModules   = 4         // compiled, this one aside: runtime, its two, of which one is in use, and x/time
+	maxGraph     = 150       // seen by the go command; none of the others is downloaded
+	maxGenerated = 150 << 10 // bytes of the generated call beyond the program by hand
+	maxSize      = 260 << 10 // bytes of the client beyond that
 )
 
 func main() {
@@ -158,11 +160,11 @@ func report(module string, all [4]*measured, graph string, out io.Writer) (err e
 			seen[path] = true
 		}
 	}
-	more := own.size - byHand.size
+	more, generated := own.size-byHand.size, all[2].size-byHand.size
 	fmt.Fprintf(out, "%s, %s/%s, stripped, without cgo\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(out, "binary by hand       %6d KiB\n", byHand.size>>10)
 	fmt.Fprintf(out, "  and one log/slog   %6d KiB, %d KiB more\n", all[1].size>>10, (all[1].size-byHand.size)>>10)
-	fmt.Fprintf(out, "  generated call     %6d KiB, %d KiB more\n", all[2].size>>10, (all[2].size-byHand.size)>>10)
+	fmt.Fprintf(out, "  generated call     %6d KiB, %d KiB more (limit %d)\n", all[2].size>>10, generated>>10, maxGenerated>>10)
 	fmt.Fprintf(out, "binary with api      %6d KiB, %d KiB more (limit %d)\n", own.size>>10, more>>10, maxSize>>10)
 	fmt.Fprintf(out, "packages             %6d more than %d: %s\n", len(added), len(byHand.packages), strings.Join(added, " "))
 	fmt.Fprintf(out, "modules compiled     %6d (limit %d): %s\n", len(modules), maxModules, strings.Join(modules, " "))
@@ -170,7 +172,7 @@ func report(module string, all [4]*measured, graph string, out io.Writer) (err e
 	for _, limit := range []struct {
 		name      string
 		got, most int64
-	}{{"bytes more than by hand", more, maxSize}, {"modules compiled", int64(len(modules)), maxModules}, {"modules in the graph", int64(len(seen)), maxGraph}} {
+	}{{"bytes more than by hand", more, maxSize}, {"bytes of the generated call", generated, maxGenerated}, {"modules compiled", int64(len(modules)), maxModules}, {"modules in the graph", int64(len(seen)), maxGraph}} {
 		if limit.got > limit.most {
 			err = errors.Join(err, fmt.Errorf("%s: %d, at most %d allowed", limit.name, limit.got, limit.most))
 		}
