@@ -12,7 +12,8 @@ import (
 // text each for as long as they go on, tool calls in the order in which they began, the last
 // usage and reason to finish. The zero value is ready for use. It is not safe for concurrent use.
 type Accumulator struct {
-	// MaxBody bounds the bytes of the texts, tool calls and addresses. 0 means 16 MiB.
+	// MaxBody bounds the bytes of the texts, tool calls and addresses, and of what stands beside those that
+	// stay apart, of which there may be 65,536. 0 means 16 MiB.
 	MaxBody int64
 	// Skipped is the number of corrupt events that the stream passed over.
 	Skipped int
@@ -26,6 +27,10 @@ type Accumulator struct {
 	runs     []*toolRun          // that were written in pieces
 	size     int64
 }
+
+// maxPieces bounds the messages of an accumulated Result, and its videos: each takes some hundred bytes,
+// however short it is.
+const maxPieces = 1 << 16
 
 // toolRun is a tool call that comes in pieces.
 type toolRun struct {
@@ -47,7 +52,7 @@ func (a *Accumulator) Add(event *Result) error {
 	for i := range event.VideoResult {
 		size += int64(len(event.VideoResult[i].URL) + len(event.VideoResult[i].CoverImageURL))
 	}
-	if limit := cmp.Or(a.MaxBody, defaultMaxBody); size > limit {
+	if limit := cmp.Or(a.MaxBody, defaultMaxBody); size > limit || max(len(a.messages), len(a.result.VideoResult)) > maxPieces {
 		return fmt.Errorf("%w of %d bytes: the texts of a stream", ErrBodyTooLarge, limit)
 	}
 	a.size = size
@@ -76,7 +81,7 @@ func (a *Accumulator) Add(event *Result) error {
 			r.VideoResult = append(r.VideoResult, v)
 		}
 	}
-	r.ID, r.RequestID = cmp.Or(event.ID, r.ID), cmp.Or(event.RequestID, r.RequestID)
+	r.ID, r.RequestID, r.AsyncID = cmp.Or(event.ID, r.ID), cmp.Or(event.RequestID, r.RequestID), cmp.Or(event.AsyncID, r.AsyncID)
 	r.AgentID, r.ConversationID = cmp.Or(event.AgentID, r.AgentID), cmp.Or(event.ConversationID, r.ConversationID)
 	r.Usage, r.Error = cmp.Or(event.Usage, r.Usage), cmp.Or(event.Error, r.Error)
 	r.StatusCode = cmp.Or(event.StatusCode, r.StatusCode)
@@ -95,6 +100,7 @@ func (a *Accumulator) part(role Role, phase Phase, p Part) {
 	case bare && p.Text == "" && (p.Object == nil || a.goesOn(p.Object)):
 		return
 	}
+	a.size += int64(len(role) + len(phase) + len(p.Type) + len(p.TagCN) + len(p.TagEN))
 	a.flush(a.messages)
 	a.text = a.text[:0]
 	a.messages = append(a.messages, Message{Role: role, Phase: phase, Content: []Part{p}})

@@ -275,6 +275,28 @@ func TestAccumulatorBound(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// What stands beside texts that stay apart counts, and there is an end to such texts.
+	beside := api.Accumulator{MaxBody: 100 << 10}
+	pieces := api.Accumulator{}
+	for name, all := range map[string]*api.Accumulator{"beside": &beside, "pieces": &pieces} {
+		n := 0
+		for ; n < 1<<17; n++ {
+			event := message(api.Part{Text: "a", Phase: api.Phase(strings.Repeat("p", 1+n%2))})
+			if name == "beside" {
+				event.Choices[0].Messages[0].Role = api.Role(long)
+				event.Choices[0].Messages[0].Content[0].TagCN, event.Choices[0].Messages[0].Content[0].TagEN = long, long
+			}
+			if err := all.Add(event); err != nil {
+				if !errors.Is(err, api.ErrBodyTooLarge) {
+					t.Errorf("%s: %v", name, err)
+				}
+				break
+			}
+		}
+		if most := map[string]int{"beside": (100<<10)/150 + 1, "pieces": 1<<16 + 1}[name]; n > most || n < most/2 {
+			t.Errorf("%s: %d texts are taken in, want about %d", name, n, most)
+		}
+	}
 	// Events that say nothing take no room.
 	var all api.Accumulator
 	for range 1000 {
@@ -288,5 +310,20 @@ func TestAccumulatorBound(t *testing.T) {
 	big := message(api.Part{Text: strings.Repeat("a", 9<<20)})
 	if first, second := all.Add(big), all.Add(big); first != nil || !errors.Is(second, api.ErrBodyTooLarge) {
 		t.Errorf("the zero value takes 9 MiB: %v, and 18 MiB: %v", first, second)
+	}
+}
+
+// TestAccumulatorKeepsTheTask: an agent that answers a stream request with a task has begun one.
+func TestAccumulatorKeepsTheTask(t *testing.T) {
+	t.Parallel()
+	client := retrieveServer(t, createRaw(http.StatusOK, "application/json", `{"status":"pending","agent_id":"x","async_id":"T1"}`))
+	var all api.Accumulator
+	for event, err := range client.Stream(t.Context(), streamTranslation) {
+		if err != nil || all.Add(event) != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := all.Result(); r.Task() != (api.Task{AgentID: "x", AsyncID: "T1"}) || r.Status != api.StatusPending {
+		t.Errorf("got %v", r)
 	}
 }

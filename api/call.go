@@ -116,8 +116,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // answer reads what one attempt gave: a Result, or why there is none.
 func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Error) {
 	if err != nil {
-		e, ok := errors.AsType[*Error](err)
-		if !ok {
+		e, ok := err.(*Error) //nolint:errorlint // One that is wrapped tells of another call, and so does one with an Op.
+		if !ok || e.Op != "" {
 			e = &Error{Err: err} // of a request editor
 		}
 		e.Op = op
@@ -139,7 +139,8 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 	if v == answered || v == noStatus && (op == opConversation || op == opUpload) {
 		return r, nil
 	}
-	excerpt := []byte(redact(string(data[:min(len(data), maxExcerpt)])))
+	// An escape takes six bytes for one, and a key may begin at the end of the excerpt.
+	excerpt := []byte(redact(mask(unescape(string(data[:min(len(data), 6*(maxExcerpt+len(key)))])), key)))
 	e := &Error{
 		Op:         op,
 		StatusCode: resp.StatusCode,
@@ -270,6 +271,27 @@ func cutQueries(text string, wanted func(before string) bool) string {
 			if text = query[len(cut):]; cut != "" {
 				b.WriteString("…")
 			}
+		}
+	}
+}
+
+// unescape writes what JSON has escaped as it is, where that is printable ASCII and the JSON stays what
+// it is: an escape would hide a key, or the query of an address.
+func unescape(text string) string {
+	text = strings.ReplaceAll(text, `\/`, "/")
+	var b strings.Builder
+	for {
+		head, tail, found := strings.Cut(text, `\u00`)
+		b.WriteString(head)
+		if !found {
+			return b.String()
+		}
+		code, err := strconv.ParseUint(tail[:min(len(tail), 2)], 16, 8)
+		if text = tail; err == nil && len(tail) > 1 && code >= ' ' && code <= '~' && code != '"' && code != '\\' {
+			b.WriteByte(byte(code))
+			text = tail[2:]
+		} else {
+			b.WriteString(`\u00`)
 		}
 	}
 }

@@ -37,7 +37,9 @@ const (
 // The order of the options does not matter. New returns an error that matches
 // ErrInvalidRequest for an empty key, for a key that no header can carry, for an option
 // out of range, and for a base URL that is not plain and absolute: https (http only on
-// loopback), without user info, query and fragment.
+// loopback), without user info, query and fragment. WithBaseURL takes what stands before the paths
+// of the API, such as DefaultServer; the suffix /paas/v4 or /coding/paas/v4 that the official
+// SDKs expect there is taken off. An option may put a Doer of its own around the Client that it finds.
 func New(apiKey string, opts ...ClientOption) (*ClientWithResponses, error) {
 	if err := checkKey(apiKey); err != nil {
 		return nil, invalid("", "%w", err)
@@ -53,27 +55,32 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 		return nil, invalid("", "the auth editor is nil")
 	}
 	g := &guard{timeout: defaultTimeout, idleTimeout: defaultIdleTimeout, maxBody: defaultMaxBody, maxAttempts: defaultMaxAttempts, userAgent: []string{userAgent()}}
-	c := &Client{Server: DefaultServer, Client: g, RequestEditors: []RequestEditorFn{auth}}
-	var next HttpRequestDoer = roundTrip(defaultTransport())
+	c := &Client{Server: DefaultServer, RequestEditors: []RequestEditorFn{auth}}
+	transport := defaultTransport()
+	_, g.traced = transport.(*http.Transport)
+	draft := &draft{guard: g, next: roundTrip(transport)}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("", "an option is nil")
 		}
-		if err := opt(c); err != nil {
-			return nil, invalid("", "%w", withoutURL(err))
+		c.Client = draft // What an option puts in its place may send through it.
+		err := opt(c)
+		if cause := withoutURL(err); cause != err { //nolint:errorlint // Was there a URL around it?
+			err = fmt.Errorf("base URL: %w", cause)
 		}
-		// The guard stays in front of whatever Doer an option puts in its place.
-		if c.Client != HttpRequestDoer(g) {
-			next, c.Client = c.Client, g
+		if err == nil && c.Client != HttpRequestDoer(draft) {
+			g.traced = false
+			draft, err = draft.with(c.Client)
+		}
+		if err != nil {
+			return nil, invalid("", "%w", err)
 		}
 	}
+	c.Client, g.next = g, draft.next
 	for _, editor := range c.RequestEditors {
 		if editor == nil {
 			return nil, invalid("", "a request editor is nil")
 		}
-	}
-	if err := g.wrap(next); err != nil {
-		return nil, invalid("", "%w", err)
 	}
 	base, err := baseURL(c.Server)
 	if err != nil {
@@ -91,12 +98,11 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 }
 
 // NewFromEnv is New with the key of the environment variable ZAI_API_KEY and, where it
-// is set, the base URL of ZAI_BASE_URL. The suffix /paas/v4 or /coding/paas/v4 that the
-// official SDKs expect in that variable is taken off. Options win over the environment.
+// is set, the base URL of ZAI_BASE_URL. Options win over the environment.
 func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 	key := os.Getenv("ZAI_API_KEY")
 	if key == "" {
-		return nil, invalid("", "the environment variable ZAI_API_KEY is not set")
+		return nil, invalid("", "the environment variable ZAI_API_KEY is not set, or empty")
 	}
 	if base := os.Getenv("ZAI_BASE_URL"); base != "" {
 		opts = append([]ClientOption{WithBaseURL(base)}, opts...)
@@ -140,14 +146,14 @@ func WithLogger(logger *slog.Logger) ClientOption {
 // withGuard makes an option of this package, which works only while New makes a client.
 func withGuard(name string, valid bool, set func(*guard)) ClientOption {
 	return func(c *Client) error {
-		g, ok := c.Client.(*guard)
-		if !ok || g.origin != nil {
+		draft, ok := c.Client.(*draft)
+		if !ok {
 			return fmt.Errorf("%s needs New, NewWithAuth or NewFromEnv", name)
 		}
 		if !valid {
 			return fmt.Errorf("%s: the value is not positive", name)
 		}
-		set(g)
+		set(draft.guard)
 		return nil
 	}
 }

@@ -201,8 +201,12 @@ func TestErrorTexts(t *testing.T) {
 		"zai": &api.Error{},
 		"zai: op: HTTP 429 code 1302: slow: EOF (request id r)": &api.Error{Op: "op", StatusCode: 429, Code: "1302", Message: "slow", RequestID: "r", Err: io.EOF},
 		"zai: HTTP 502: Bad Gateway text/html":                  &api.Error{StatusCode: 502, Message: "Bad Gateway\ntext/html"},
-		"zai: task a x failed code 1301: no (request id r)":     &api.TaskError{Task: task, Code: "1301", Message: "no", RequestID: "r"},
-		"zai: task x failed":                                    &api.TaskError{Task: api.Task{AsyncID: "x"}},
+		"zai: task a/x failed code 1301: no (request id r)":     &api.TaskError{Task: task, Code: "1301", Message: "no", RequestID: "r"},
+		"zai: a failed code 1301":                               &api.TaskError{Task: api.Task{AgentID: "a"}, Code: "1301"}, // There is no task.
+		"zai: op: HTTP 200: the outcome is unknown: stream ended early (request id r) (sent with request id c) (conversation id v)": &api.Error{
+			Op: "op", StatusCode: 200, RequestID: "r", CallerRequestID: "c", ConversationID: "v", Err: fmt.Errorf("%w: %w", api.ErrUnknownOutcome, api.ErrInterrupted),
+		},
+		"zai: op: HTTP 401 code 1000": &api.Error{Op: "op", StatusCode: 401, Code: "1000", CallerRequestID: "c"}, // Of no use.
 	} {
 		if got := err.Error(); got != want {
 			t.Errorf("%q, want %q", got, want)

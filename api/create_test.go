@@ -496,7 +496,7 @@ func TestUnknownWhateverTheCause(t *testing.T) {
 			cancel(&api.Error{StatusCode: http.StatusBadRequest, Code: "1210", Err: api.ErrInvalidRequest})
 			<-r.Context().Done()
 		}))
-		if err := call(ctx, client); !errors.Is(err, api.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) || !errors.Is(err, api.ErrInvalidRequest) || saw.creates.Load() != 1 {
+		if err := call(ctx, client); !errors.Is(err, api.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) || errors.Is(err, api.ErrInvalidRequest) || !errors.Is(err, context.Cause(ctx)) || saw.creates.Load() != 1 {
 			t.Errorf("%s: %v after %d creates", verb, err, saw.creates.Load())
 		}
 	}

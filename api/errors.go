@@ -13,28 +13,28 @@ import (
 // alike: the business code decides, and the HTTP status where the code is unknown or missing.
 // The others say what was wrong with an answer, and match *Error.
 var (
-	ErrAuthentication = errors.New("authentication failed")          // the key or token is missing, wrong or stale
-	ErrAccount        = errors.New("account not usable")             // the account is inactive, locked or unknown
-	ErrPermission     = errors.New("permission denied")              // the account may not use this API
-	ErrQuota          = errors.New("quota or balance used up")       // money, package or plan; waiting a moment does not help
-	ErrRateLimited    = errors.New("rate limited")                   // too many requests; slow down
-	ErrOverloaded     = errors.New("server overloaded")              // the platform is busy; try later
-	ErrInvalidRequest = errors.New("invalid request")                // the request is wrong; StatusCode 0: refused before it was sent
-	ErrConflict       = errors.New("request id already running")     // code 1231: an earlier call got through
-	ErrNotFound       = errors.New("not found")                      // the object, the API or the path does not exist
-	ErrContentBlocked = errors.New("content blocked")                // refused by the content policy
-	ErrBlocked        = errors.New("blocked by a firewall")          // HTTP 405 from the firewall in front of the API
-	ErrServer         = errors.New("server error")                   // the server failed; a later call may work
-	ErrBodyTooLarge   = errors.New("body larger than the limit")     // see WithMaxBody
-	ErrMalformed      = errors.New("answer could not be understood") // an HTTP status came, but no usable answer
-	ErrInterrupted    = errors.New("stream ended early")             // the events stopped before the answer was complete
-	ErrNoTask         = errors.New("no task to wait for")            // Submit was answered with something else than a task
+	ErrAuthentication error = sentinel("authentication failed")          // the key or token is missing, wrong or stale
+	ErrAccount        error = sentinel("account not usable")             // the account is inactive, locked or unknown
+	ErrPermission     error = sentinel("permission denied")              // the account may not use this API
+	ErrQuota          error = sentinel("quota or balance used up")       // money, package or plan; waiting a moment does not help
+	ErrRateLimited    error = sentinel("rate limited")                   // too many requests; slow down
+	ErrOverloaded     error = sentinel("server overloaded")              // the platform is busy; try later
+	ErrInvalidRequest error = sentinel("invalid request")                // the request is wrong; StatusCode 0: refused before it was sent, or an upload while it was
+	ErrConflict       error = sentinel("request id already running")     // code 1231: an earlier call got through
+	ErrNotFound       error = sentinel("not found")                      // the object, the API or the path does not exist
+	ErrContentBlocked error = sentinel("content blocked")                // refused by the content policy
+	ErrBlocked        error = sentinel("blocked by a firewall")          // HTTP 405 from the firewall in front of the API
+	ErrServer         error = sentinel("server error")                   // the server failed; a later call may work
+	ErrBodyTooLarge   error = sentinel("body larger than the limit")     // see WithMaxBody
+	ErrMalformed      error = sentinel("answer could not be understood") // an HTTP status came, but no usable answer
+	ErrInterrupted    error = sentinel("stream ended early")             // the events stopped before the answer was complete
+	ErrNoTask         error = sentinel("no task to wait for")            // Submit was answered with something other than a task
 )
 
 // ErrUnknownOutcome is a create whose answer was lost: the server may have taken the request,
-// and may bill it. Sending it again may pay twice. It is not there when nothing was written to
+// and may bill it. Sending it again may pay twice. No error matches it when nothing was written to
 // the connection, nor when the server refused the request with a class other than ErrServer.
-var ErrUnknownOutcome = errors.New("the outcome is unknown")
+var ErrUnknownOutcome error = sentinel("the outcome is unknown")
 
 // ErrorCode is a business code of the API: mostly four digits, and inside agent answers
 // also numbers that look like HTTP statuses. New codes keep coming; an unknown one is
@@ -42,7 +42,7 @@ var ErrUnknownOutcome = errors.New("the outcome is unknown")
 type ErrorCode string
 
 // The business codes that programs most often act on. The whole list stands on the error
-// code pages of docs.z.ai and docs.bigmodel.cn; the classes below cover all of it.
+// code pages of docs.z.ai and docs.bigmodel.cn; the classes above cover all of it.
 const (
 	CodeInsufficientBalance ErrorCode = "1113" // ErrQuota; comes with HTTP 429, from agents with 200
 	CodeDuplicateRequestID  ErrorCode = "1231" // ErrConflict
@@ -142,7 +142,7 @@ type Error struct {
 	// Result is the answer to a Submit that made no task; otherwise nil. It is left out of
 	// JSON because it may hold signed URLs.
 	Result *Result `json:"-"`
-	// Attempts is the number of requests made.
+	// Attempts is the number of attempts made. One that failed early may not have reached the server.
 	Attempts int
 	// Header is the header of the answer; nil when none came.
 	Header http.Header
@@ -156,7 +156,7 @@ type Error struct {
 	pause time.Duration // and not sooner than this
 }
 
-// Error gives the operation, the HTTP status, the code and the text on one short line.
+// Error gives the operation, the HTTP status, the code, the text and the ids on one short line.
 func (e *Error) Error() string {
 	text := "zai"
 	if e.Op != "" {
@@ -169,7 +169,14 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		text += ": " + line(e.Err.Error(), 300)
 	}
-	return text + describe("", "", e.RequestID)
+	text += describe("", "", e.RequestID)
+	if e.CallerRequestID != "" && errors.Is(e.Err, ErrUnknownOutcome) {
+		text += " (sent with request id " + line(e.CallerRequestID, 64) + ")"
+	}
+	if e.ConversationID != "" {
+		text += " (conversation id " + line(e.ConversationID, 64) + ")"
+	}
+	return text
 }
 
 // Unwrap returns Err.
@@ -181,12 +188,14 @@ func (e *Error) Is(target error) bool {
 	return isClass(target, class, e.Code)
 }
 
-// Retryable reports whether the class of the failure is transient: the same request may
-// succeed later. It does not say that repeating a create is safe, because a lost answer
-// may hide a task that was accepted and is billed.
+// Retryable reports whether the failure is transient: the same request may succeed later. The
+// class decides, and where no answer came, whether a read was lost. It does not say that repeating a
+// create is safe: look for ErrUnknownOutcome first, because a lost answer may hide a task that was
+// accepted and is billed. ErrMalformed is not Retryable; reads have been repeated after it where that
+// may help.
 func (e *Error) Retryable() bool {
 	_, retryable := classify(e.StatusCode, e.Code, e.Message, e.flat)
-	return retryable
+	return retryable || e.again && e.StatusCode == 0
 }
 
 // TaskError is a task that the server reports as failed. Asking again for the same task
@@ -208,7 +217,11 @@ type TaskError struct {
 
 // Error gives the task, the code and the text on one short line.
 func (e *TaskError) Error() string {
-	return "zai: task " + strings.TrimSpace(line(string(e.Task.AgentID), 64)+" "+line(e.Task.AsyncID, 128)) + " failed" + describe(e.Code, e.Message, e.RequestID)
+	text := "zai: " + line(string(e.Task.AgentID), 64)
+	if e.Task.AsyncID != "" {
+		text = "zai: task " + line(e.Task.String(), 200)
+	}
+	return text + " failed" + describe(e.Code, e.Message, e.RequestID)
 }
 
 // Is reports whether target is the class of e.
@@ -250,4 +263,31 @@ func isClass(target, class error, code ErrorCode) bool {
 // invalid is a request that is refused before anything is sent.
 func invalid(op, format string, args ...any) *Error {
 	return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrInvalidRequest, fmt.Errorf(format, args...))}
+}
+
+// sentinel is an error of this package that programs compare with.
+type sentinel string
+
+func (s sentinel) Error() string { return string(s) }
+
+// ours is what tells of a call.
+type ours interface {
+	error
+	ours()
+}
+
+func (sentinel) ours()   {}
+func (*Error) ours()     {}
+func (*TaskError) ours() {}
+func (*WaitError) ours() {}
+
+// causeError is the cause of a context that holds an error of another call, which is none of this one:
+// it is shown and can be compared, but what it is does not show through.
+type causeError struct{ err error }
+
+func (e *causeError) Error() string { return e.err.Error() }
+
+func (e *causeError) Is(target error) bool {
+	_, is := target.(sentinel)
+	return !is && errors.Is(e.err, target)
 }

@@ -42,13 +42,13 @@ type download struct {
 // MaxBytes bounds the size of the file. The default is 1 GiB. A larger file is an error
 // that matches ErrBodyTooLarge, at once when the server says how large it is.
 func MaxBytes(n int64) DownloadOption {
-	return option(opDownload, "MaxBytes", n > 0, func(d *download) { d.maxBytes = n })
+	return option(opDownload, "MaxBytes: the number is not positive", n > 0, func(d *download) { d.maxBytes = n })
 }
 
 // OnBytes calls progress after each piece with the bytes written so far and the size of
 // the file, -1 when it is not known. A repeated attempt of DownloadFile starts from 0.
 func OnBytes(progress func(done, total int64)) DownloadOption {
-	return option(opDownload, "OnBytes", progress != nil, func(d *download) { d.onBytes = progress })
+	return option(opDownload, "OnBytes: the function is nil", progress != nil, func(d *download) { d.onBytes = progress })
 }
 
 // Download writes the file at address, one of those that a Result names, to w, in one

@@ -109,7 +109,9 @@ func FuzzStream(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		play := func(size func(int) int) (*api.ClientWithResponses, []*api.Result, error) {
 			client := streamVia(t, contentType, func() io.Reader { return &pieces{rest: string(body), size: size} }, api.WithMaxBody(4<<10))
-			events, err := streamAll(t, client.Stream(t.Context(), streamSlides))
+			request := streamSlides
+			request.RequestID = "sent-1" // Errors name it.
+			events, err := streamAll(t, client.Stream(t.Context(), request))
 			return client, events, err
 		}
 		client, events, err := play(func(n int) int { return n })

@@ -59,6 +59,7 @@ func FuzzVerbs(f *testing.F) {
 		fuzzOutcome(t, want, err)
 
 		request := api.NewSlidesRequest("cats")
+		request.RequestID = "sent-1" // Errors name it.
 		text := strings.TrimLeft(string(body), "\ufeff \t\r\n")
 		if a.status <= 299 && referenceIsStream(ctype, text) {
 			want = fuzzStream(text)

@@ -25,7 +25,8 @@ import (
 type guard struct {
 	next        HttpRequestDoer
 	templates   map[string]*http.Request // of the reads, without body and credentials
-	origin      *url.URL                 // set last: its presence says that the client is complete
+	origin      *url.URL
+	traced      bool // next reports to httptrace for certain
 	timeout     time.Duration
 	idleTimeout time.Duration
 	maxBody     int64
@@ -41,11 +42,20 @@ type logger interface {
 	LogAttrs(context.Context, slog.Level, string, ...slog.Attr)
 }
 
-// wrap puts next behind g. A caller's http.Client is copied, so that redirects can be
+// draft is the Doer while New applies the options: a guard that is not in its place yet, and what it
+// will send with.
+type draft struct {
+	guard *guard
+	next  HttpRequestDoer
+}
+
+func (d *draft) Do(req *http.Request) (*http.Response, error) { return d.next.Do(req) }
+
+// with is d with another Doer. A caller's http.Client is copied, so that redirects can be
 // refused without changing the original.
-func (g *guard) wrap(next HttpRequestDoer) error {
+func (d *draft) with(next HttpRequestDoer) (*draft, error) {
 	if isNil(next) {
-		return errors.New("the HTTP client is nil")
+		return nil, errors.New("the HTTP client is nil")
 	}
 	if client, ok := next.(*http.Client); ok {
 		own := *client
@@ -54,8 +64,7 @@ func (g *guard) wrap(next HttpRequestDoer) error {
 			next = roundTrip(cmp.Or(own.Transport, http.DefaultTransport))
 		}
 	}
-	g.next = next
-	return nil
+	return &draft{guard: d.guard, next: next}, nil
 }
 
 // doerFunc is a function as an HttpRequestDoer. An *http.Client in its place would link methods that nobody calls: 8 KiB.
@@ -81,6 +90,13 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 		return nil, invalid("", "a request editor changed the origin from %s", g.origin.Host)
 	} else if req.Header == nil {
 		return nil, invalid("", "a request editor took the header away")
+	}
+	for name, values := range req.Header {
+		for _, v := range values {
+			if strings.ContainsFunc(v, isControl) { // net/http says so too, after it may have been sent for all one knows.
+				return nil, invalid("", "the header %q holds a control character", line(name, 64))
+			}
+		}
 	}
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = g.userAgent
@@ -117,7 +133,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	answer.end()
-	return nil, &Error{Err: err, Attempts: 1, again: !errors.Is(err, errForeign)}
+	return nil, &Error{Err: err, Attempts: 1, again: caller.Err() == nil && !errors.Is(err, errForeign)}
 }
 
 // cause is what a failed exchange is reported with: why the caller's context ended, that
@@ -125,6 +141,9 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 func (g *guard) cause(caller, attempt context.Context, err error, key string) error {
 	if caller.Err() != nil {
 		cause := context.Cause(caller)
+		if _, of := errors.AsType[ours](cause); of {
+			cause = &causeError{cause}
+		}
 		if !errors.Is(cause, caller.Err()) {
 			cause = fmt.Errorf("%w: %w", caller.Err(), cause)
 		}
@@ -340,6 +359,9 @@ func (u *upload) end() {
 	case <-time.After(time.Second):
 	}
 }
+
+// isControl reports whether no header can carry r.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 type readerFunc func([]byte) (int, error)
 

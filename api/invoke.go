@@ -48,7 +48,7 @@ func (c *ClientWithResponses) finish(ctx context.Context, request AgentRequest, 
 	}
 	all := Accumulator{MaxBody: x.guard.maxBody}
 	for event, err := range x.stream.all {
-		if failed, ok := errors.AsType[*TaskError](err); ok {
+		if failed, ok := err.(*TaskError); ok { //nolint:errorlint // A wrapped one tells of another call.
 			_ = all.Add(failed.Result) // The error is what counts.
 			failed.Result = all.Result()
 		}
@@ -165,6 +165,7 @@ type exchange struct {
 // create begins the n-th attempt at a create. The context that it returns is to be used.
 func (g *guard) create(ctx context.Context, op string, n int) (*exchange, context.Context) {
 	x := &exchange{guard: g, ctx: ctx, op: op, attempt: n, start: time.Now()}
+	x.reported.Store(g.traced)
 	return x, httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { x.reported.Store(true) },
 		WroteHeaderField: func(name string, _ []string) {
@@ -224,8 +225,7 @@ func (x *exchange) blame(e *Error) *Error {
 		return e
 	}
 	e.CallerRequestID = x.callerID
-	// When the context has ended, the class may be that of its cause.
-	unsent := e.StatusCode == 0 && (x.ctx.Err() == nil && errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
+	unsent := e.StatusCode == 0 && (errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
 	class, _ := classify(e.StatusCode, e.Code, e.Message, e.flat)
 	switch {
 	case unsent || class != nil && class != ErrServer: //nolint:errorlint // The class is the sentinel itself.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -263,6 +264,55 @@ func TestOptionsInEveryOrder(t *testing.T) {
 	if permutations != 720 {
 		t.Errorf("%d permutations", permutations)
 	}
+}
+
+// optionsWrap is a Doer around another.
+type optionsWrap struct {
+	next  api.HttpRequestDoer
+	calls *[]string
+	name  string
+}
+
+func (w optionsWrap) Do(req *http.Request) (*http.Response, error) {
+	*w.calls = append(*w.calls, w.name)
+	return w.next.Do(req)
+}
+
+// TestOptionsAroundTheDoer: an option finds the Doer of the options before it, and may send through it,
+// and what the client holds still holds: its time-out, its user agent, no redirect.
+func TestOptionsAroundTheDoer(t *testing.T) {
+	t.Parallel()
+	var calls []string
+	around := func(name string) api.ClientOption {
+		return func(c *api.Client) error {
+			c.Client = optionsWrap{c.Client, &calls, name}
+			return nil
+		}
+	}
+	var paths []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if paths = append(paths, r.URL.Path); !strings.HasPrefix(r.UserAgent(), "zai-go/") {
+			t.Errorf("sent by %s", r.UserAgent())
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	for name, opts := range map[string][]api.ClientOption{
+		"own transport": {around("inner"), api.WithTimeout(time.Minute), around("outer")},
+		"http.Client":   {api.WithHTTPClient(srv.Client()), around("inner"), around("outer"), api.WithMaxAttempts(1)},
+	} {
+		calls, paths = nil, nil
+		client, err := api.New("id.secret", append(opts, api.WithBaseURL(srv.URL))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Retrieve(t.Context(), retrieveTask)
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.StatusCode != http.StatusTemporaryRedirect || !slices.Equal(calls, []string{"outer", "inner"}) || len(paths) != 1 {
+			t.Errorf("%s: %v by %v to %v", name, err, calls, paths)
+		}
+	}
+	_, err := api.New("id.secret", func(c *api.Client) error { c.Client = nil; return nil })
+	optionsRefused(t, err, "the HTTP client is nil")
 }
 
 func TestNewFromEnv(t *testing.T) {

@@ -585,6 +585,34 @@ func TestRetrieveMasksAnEscapedKey(t *testing.T) {
 		}
 		retrieveHoldsNo(t, retrieveKey, err)
 	}
+	// The excerpt shows it neither as it is nor escaped, and no query, wherever they stand.
+	escaped := func(s string) (text string) {
+		for _, c := range []byte(s) {
+			text += fmt.Sprintf(`\u00%02x`, c)
+		}
+		return text
+	}
+	for _, before := range []int{0, 3000, 4 << 10, 20 << 10} {
+		for name, secret := range map[string]string{
+			"a dot": strings.Replace(retrieveKey, ".", `\u002e`, 1), "upper case": strings.Replace(retrieveKey, ".", `\u002E`, 1), "all": escaped(retrieveKey),
+			"a query": `https:\/\/h\/x\u003fSignature=abc`, "all of a query": escaped("https://h/x?Signature=abc"),
+		} {
+			client := retrieveServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprintf(w, `{"error":{"code":"1210","pad":"%s","message":"\u0022\u005c\u00e9 %s \u00"}}`, strings.Repeat(`\u0061`, before/6), secret)
+			})
+			_, err := client.Retrieve(t.Context(), retrieveTask)
+			e, ok := errors.AsType[*api.Error](err)
+			if !ok || len(e.Body) > 4<<10 || before == 0 && !strings.Contains(string(e.Body), `"message":"\u0022\u005c\u00e9 `) {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for _, part := range []string{retrieveKey, retrieveKey[:8], "Signature", `\u0061`, `\u0053`} {
+				if strings.Contains(string(e.Body), part) {
+					t.Errorf("%s after %d bytes: the excerpt shows %q: %s", name, before, part, e.Body[max(0, len(e.Body)-200):])
+				}
+			}
+		}
+	}
 }
 
 // TestRetrieveBoundsTheExcerpt: the marks for queries that were taken out do not make it longer.

@@ -160,8 +160,8 @@ func decodeStream(status int, body []byte) (*Result, verdict) {
 		if count++; count == 1 {
 			first = r.Raw
 		}
-		r.Status = ""  // A word is no sign that the stream is complete.
-		_ = all.Add(r) // It is within the bound of the body.
+		r.Status, r.AsyncID = "", "" // A word is no sign that the stream is complete, and it has no async id.
+		_ = all.Add(r)               // It is within the bound of the body.
 	}
 	corrupt := errors.Is(err, ErrMalformed)
 	if count == 1 && !corrupt {

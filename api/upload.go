@@ -52,7 +52,11 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 		return nil, err
 	}
 	var file File
-	_ = json.Unmarshal(r.Raw, &file) // What has another type is left out.
+	raw := json.RawMessage(bytes.TrimLeft(r.Raw, blanks))
+	if top := asObject(raw); !has(top, "id") && has(top, "data") {
+		raw = top["data"]
+	}
+	_ = json.Unmarshal(raw, &file) // What has another type is left out.
 	if file.ID = cmp.Or(file.ID, r.ID); file.ID == "" {
 		return nil, x.blame(&Error{Op: opUpload, StatusCode: r.StatusCode, RequestID: r.RequestID, Attempts: 1,
 			Err: fmt.Errorf("%w: the answer holds no file id", ErrMalformed)})
@@ -73,7 +77,7 @@ func newForm(filename string, content io.Reader) (*form, error) {
 	}
 	name := filename[strings.LastIndexAny(filename, `/\`)+1:]
 	if name == "" || name == "." || name == ".." || strings.ContainsFunc(name, unicode.IsControl) {
-		return nil, fmt.Errorf("%q is no name of a file", line(filename, 100))
+		return nil, fmt.Errorf("%.100q is no name of a file", filename)
 	}
 	size, err := sizeOf(content)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -15,7 +16,7 @@ import (
 
 // ErrNoResult is a task that finished with nothing in it: a vidu_template_agent task
 // without a video address, or any other without a text, an address or an object.
-var ErrNoResult = errors.New("the task finished without a result")
+var ErrNoResult error = sentinel("the task finished without a result")
 
 // maxPause bounds a Retry-After in a wait: what asks for more is no server to be believed.
 const maxPause = time.Hour
@@ -24,8 +25,8 @@ const maxPause = time.Hour
 const defaultMaxFailures = 10
 
 // Wait polls a task until it has ended. It looks at once, and then on a schedule that finds
-// tasks of up to a minute sooner than a loop with pauses of 5 s, for as many polls, and longer ones for
-// fewer:
+// tasks of up to a minute sooner than a loop with pauses of 5 s, with as many polls, and longer ones
+// later, with fewer:
 //
 //	task takes     3 s          10 s         60 s         600 s        median 60 s
 //	this schedule  2.3 s,  2.0  1.4 s,  3.0  2.5 s, 13.2  6.3 s,   72  2.9 s, 16.4
@@ -89,46 +90,47 @@ type WaitOption func(*waiter) error
 // Every polls at a fixed spacing, from an answer to the next poll, without jitter. After
 // failed polls the spacing may be longer, up to 9 s, and a Retry-After still counts.
 func Every(d time.Duration) WaitOption {
-	return option(opRetrieve, "Every", d > 0, func(w *waiter) { w.every = d })
+	return option(opRetrieve, "Every: the duration is not positive", d > 0, func(w *waiter) { w.every = d })
 }
 
 // Expect names the usual duration of such a task, counted from the start of the wait.
 // After the first look the polls begin shortly before it, and are close together around it.
 // More than a year is refused.
 func Expect(d time.Duration) WaitOption {
-	return option(opRetrieve, "Expect", d > 0 && d <= maxExpect, func(w *waiter) { w.expect = d })
+	return option(opRetrieve, "Expect: the duration is not positive, or more than a year", d > 0 && d <= maxExpect, func(w *waiter) { w.expect = d })
 }
 
 const maxExpect = 365 * 24 * time.Hour
 
-// MaxWait bounds the wait for one task. The context bounds it too.
+// MaxWait bounds the wait for one task. The context bounds it too, and both ends of a wait match
+// context.DeadlineExceeded. Without it there is no such bound; 0 is refused.
 func MaxWait(d time.Duration) WaitOption {
-	return option(opRetrieve, "MaxWait", d > 0, func(w *waiter) { w.maxWait = d })
+	return option(opRetrieve, "MaxWait: the duration is not positive", d > 0, func(w *waiter) { w.maxWait = d })
 }
 
 // MaxFailures is the number of polls in a row that fail for a passing reason and end the
 // wait. The default is 10.
 func MaxFailures(n int) WaitOption {
-	return option(opRetrieve, "MaxFailures", n > 0, func(w *waiter) { w.maxFailures = n })
+	return option(opRetrieve, "MaxFailures: the number is not positive", n > 0, func(w *waiter) { w.maxFailures = n })
 }
 
 // OnPoll calls progress after each poll, also after a failed one, whose Result is nil.
 // In WaitAll it is called from several goroutines. The next poll waits for it to return.
 func OnPoll(progress func(*Result, Poll)) WaitOption {
-	return option(opRetrieve, "OnPoll", progress != nil, func(w *waiter) { w.onPoll = progress })
+	return option(opRetrieve, "OnPoll: the function is nil", progress != nil, func(w *waiter) { w.onPoll = progress })
 }
 
 // Edit applies request editors to each poll.
 func Edit(editors ...RequestEditorFn) WaitOption {
-	return option(opRetrieve, "Edit", !slices.ContainsFunc(editors, func(e RequestEditorFn) bool { return e == nil }),
+	return option(opRetrieve, "Edit: a request editor is nil", !slices.ContainsFunc(editors, func(e RequestEditorFn) bool { return e == nil }),
 		func(w *waiter) { w.editors = append(slices.Clip(w.editors), editors...) })
 }
 
-// option is a WaitOption or a DownloadOption.
-func option[T any](op, name string, valid bool, set func(*T)) func(*T) error {
+// option is a WaitOption or a DownloadOption, refused where it is not valid.
+func option[T any](op, refusal string, valid bool, set func(*T)) func(*T) error {
 	return func(t *T) error {
 		if !valid {
-			return invalid(op, "%s: the value makes no sense", name)
+			return invalid(op, "%s", refusal)
 		}
 		set(t)
 		return nil
@@ -172,7 +174,7 @@ func (e *WaitError) Error() string {
 		status = line(cmp.Or(e.Result.RawStatus, string(e.Result.Status)), 32)
 	}
 	return fmt.Sprintf("zai: waiting for task %s: not finished after %d polls in %v, last status %s: %s",
-		e.Task, e.Polls, e.Elapsed.Round(time.Millisecond), status, line(fmt.Sprint(e.Err), 400))
+		e.Task, e.Polls, e.Elapsed.Round(time.Millisecond), status, line(strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; "), 400))
 }
 
 // Unwrap returns Err.

@@ -25,8 +25,8 @@ type Outcome struct {
 //
 // Tasks are read as there is room (Waiting), and reading them must not block. A task that is
 // among those now waited for is dropped. When the context ends, every task that was read
-// is yielded, and no more are read. Leaving the loop stops everything, and no goroutine
-// is left. An option that makes no sense is yielded once, with the zero Task.
+// is yielded, and no more are read: the error of the context tells. Leaving the loop stops
+// everything, and no goroutine is left. An option that makes no sense is yielded once, with the zero Task.
 func (c *ClientWithResponses) WaitAll(ctx context.Context, tasks iter.Seq[Task], opts ...WaitOption) iter.Seq2[Task, Outcome] {
 	return func(yield func(Task, Outcome) bool) {
 		w, err := c.waiter(ctx, opts)
@@ -44,19 +44,19 @@ func (c *ClientWithResponses) WaitAll(ctx context.Context, tasks iter.Seq[Task],
 
 // InFlight bounds the requests that a WaitAll makes at once. The default is 8.
 func InFlight(n int) WaitOption {
-	return option(opRetrieve, "InFlight", n > 0, func(w *waiter) { w.inFlight = n })
+	return option(opRetrieve, "InFlight: the number is not positive", n > 0, func(w *waiter) { w.inFlight = n })
 }
 
 // Waiting bounds the tasks that a WaitAll waits for at once, each with a goroutine of its
 // own. The default is 1000.
 func Waiting(n int) WaitOption {
-	return option(opRetrieve, "Waiting", n > 0, func(w *waiter) { w.waiting = n })
+	return option(opRetrieve, "Waiting: the number is not positive", n > 0, func(w *waiter) { w.waiting = n })
 }
 
 // Rate bounds the polls per second that a WaitAll starts, evenly spread. By default there
 // is no such bound.
 func Rate(perSecond float64) WaitOption {
-	return option(opRetrieve, "Rate", perSecond > 0 && !math.IsInf(perSecond, 1), func(w *waiter) { w.rate = rate.Limit(perSecond) })
+	return option(opRetrieve, "Rate: the number is not positive and finite", perSecond > 0 && !math.IsInf(perSecond, 1), func(w *waiter) { w.rate = rate.Limit(perSecond) })
 }
 
 // all runs a goroutine for each task now waited for.
@@ -73,18 +73,14 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 	defer cancel()
 
 	waiting := map[Task]struct{}{}
-	next := func() bool {
-		e := <-done
+	report := func(e ended) bool {
 		delete(waiting, e.task)
 		return yield(e.task, e.outcome)
 	}
 	if ctx.Err() != nil {
 		return
 	}
-	for task := range tasks {
-		if _, ok := waiting[task]; ok {
-			continue
-		}
+	start := func(task Task) {
 		waiting[task] = struct{}{}
 		group.Go(func() {
 			e := ended{task: task}
@@ -97,17 +93,29 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 			case <-left:
 			}
 		})
+	}
+	for task := range tasks {
+		if _, ok := waiting[task]; !ok {
+			start(task)
+		}
 		for len(waiting) == w.waiting {
-			if !next() {
+			if !report(<-done) {
 				return
 			}
+		}
+		select {
+		case e := <-done:
+			if !report(e) {
+				return
+			}
+		default:
 		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	for len(waiting) > 0 {
-		if !next() {
+		if !report(<-done) {
 			return
 		}
 	}

@@ -431,6 +431,40 @@ func TestWaitAllInput(t *testing.T) {
 			}
 		})
 	})
+	t.Run("named again and again", func(t *testing.T) { // in real time, because reading does not block
+		t.Parallel()
+		client := retrieveServer(t, createRaw(http.StatusOK, "application/json", `{"status":"failed","error":{"code":"1301"}}`))
+		named := []api.Task{retrieveTask, {AgentID: "a", AsyncID: "2"}}
+		ended := map[api.Task]bool{}
+		for task, o := range client.WaitAll(t.Context(), func(yield func(api.Task) bool) {
+			for len(ended) < len(named) {
+				for _, task := range named {
+					if !yield(task) {
+						return
+					}
+				}
+			}
+		}) {
+			if ended[task] = true; !errors.Is(o.Err, api.ErrContentBlocked) {
+				t.Error(o.Err)
+			}
+		}
+		pending := retrieveServer(t, createRaw(http.StatusOK, "application/json", `{"status":"pending"}`))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		yielded := 0
+		for _, o := range pending.WaitAll(ctx, func(yield func(api.Task) bool) {
+			for yield(retrieveTask) {
+			}
+		}) {
+			if yielded++; !errors.Is(o.Err, context.DeadlineExceeded) {
+				t.Error(o.Err)
+			}
+		}
+		if yielded != 1 {
+			t.Errorf("%d tasks yielded", yielded)
+		}
+	})
 	t.Run("empty", func(t *testing.T) {
 		t.Parallel()
 		waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {

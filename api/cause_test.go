@@ -1,0 +1,201 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/zai/api"
+)
+
+// causeError is an error of a caller.
+type causeError struct{ why string }
+
+func (e *causeError) Error() string { return e.why }
+
+// causeClasses are what errors of this package match.
+var causeClasses = []error{
+	api.ErrUnknownOutcome, api.ErrInvalidRequest, api.ErrContentBlocked, api.ErrNoResult, api.ErrServer, api.ErrAuthentication,
+	api.ErrMalformed, api.ErrInterrupted, api.ErrNoTask, api.ErrBodyTooLarge,
+}
+
+// TestErrorsOfOtherCalls: the cause of a context is that of another call in an errgroup. What that
+// failed with is visible, but this call has not failed with it, and does not write into it.
+func TestErrorsOfOtherCalls(t *testing.T) {
+	t.Parallel()
+	verbs := map[string]func(context.Context, *api.ClientWithResponses) error{
+		"Retrieve": func(ctx context.Context, c *api.ClientWithResponses) error {
+			return createResult(c.Retrieve(ctx, retrieveTask))
+		},
+		"Conversation": func(ctx context.Context, c *api.ClientWithResponses) error {
+			return createResult(c.Conversation(ctx, api.ConversationRequest{ConversationID: "1"}))
+		},
+		"Wait": func(ctx context.Context, c *api.ClientWithResponses) error {
+			_, err := c.Wait(ctx, retrieveTask)
+			return err
+		},
+		"Download": func(ctx context.Context, c *api.ClientWithResponses) error {
+			_, err := c.Download(ctx, "https://192.0.2.1/a.mp4", &strings.Builder{})
+			return err
+		},
+	}
+	for name, call := range createVerbs {
+		verbs[name] = func(ctx context.Context, c *api.ClientWithResponses) error { return call(ctx, c) }
+	}
+	other := api.Task{AgentID: "other", AsyncID: "1"}
+	for name, cause := range map[string]error{
+		"a lost create":   &api.Error{Op: "other", StatusCode: 502, Err: api.ErrUnknownOutcome},
+		"a refusal":       fmt.Errorf("worker 3: %w", &api.Error{Op: "other", StatusCode: 400, Code: "1210"}),
+		"nothing sent":    &api.Error{Op: "other", Err: api.ErrInvalidRequest},
+		"a failed task":   &api.TaskError{Task: other, Code: "1301"},
+		"a wait":          &api.WaitError{Task: other, Err: api.ErrServer},
+		"an empty result": fmt.Errorf("task: %w", api.ErrNoResult),
+		"of the caller":   fmt.Errorf("shutdown: %w", &causeError{"the user went home"}),
+	} {
+		text := cause.Error()
+		for verb, call := range verbs {
+			for _, late := range []bool{false, true} {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				if !late {
+					cancel(cause)
+				}
+				client, err := api.New(sampleKey, api.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+					cancel(cause)
+					return nil, ctx.Err()
+				}}}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = call(ctx, client)
+				if !errors.Is(err, context.Canceled) || !errors.Is(err, cause) || !strings.Contains(err.Error(), line(text)) {
+					t.Errorf("%s, %s, late %t: %v does not tell why", verb, name, late, err)
+				}
+				for _, class := range causeClasses {
+					if errors.Is(err, class) {
+						t.Errorf("%s, %s, late %t: %v matches %v", verb, name, late, err, class)
+					}
+				}
+				e, _ := errors.AsType[*api.Error](err)
+				_, failed := errors.AsType[*api.TaskError](err)
+				waited, _ := errors.AsType[*api.WaitError](err)
+				if e != nil && (e.Op == "other" || e.StatusCode != 0) || failed || waited != nil && waited.Task == other || cause.Error() != text {
+					t.Errorf("%s, %s, late %t: %v is that of another call", verb, name, late, err)
+				}
+				if _, own := errors.AsType[*causeError](err); own != (name == "of the caller") {
+					t.Errorf("%s, %s, late %t: the caller's own error in %v: %t", verb, name, late, err, own)
+				}
+			}
+		}
+	}
+}
+
+func line(text string) string { return strings.ReplaceAll(text, "\n", " ") }
+
+// TestEditorsWithErrorsOfOtherCalls: what an editor fails with may be kept by it, and is not written into.
+func TestEditorsWithErrorsOfOtherCalls(t *testing.T) {
+	t.Parallel()
+	kept := &api.Error{Op: "other", StatusCode: http.StatusServiceUnavailable, Message: "sealed"}
+	for _, failure := range []error{kept, fmt.Errorf("my vault: %w", kept)} {
+		client, err := api.NewWithAuth(func(context.Context, *http.Request) error { return failure }, api.WithHTTPClient(optionsNever(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Retrieve(t.Context(), retrieveTask)
+		e, ok := errors.AsType[*api.Error](err)
+		if !ok || e == kept || e.StatusCode != 0 || e.Op != "retrieveAgentResult" || !errors.Is(err, failure) || !strings.Contains(err.Error(), failure.Error()) {
+			t.Errorf("got %#v, want the failure %v as its cause", err, failure)
+		}
+		if kept.Op != "other" || kept.Attempts != 0 {
+			t.Errorf("the error that was kept is now %v", kept)
+		}
+	}
+}
+
+// TestHeadersThatCannotBeSent: nothing is sent, and nothing is in doubt.
+func TestHeadersThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	for name, editor := range map[string]api.RequestEditorFn{
+		"a trace": func(_ context.Context, req *http.Request) error { req.Header.Set("X-Trace", "a\nb"); return nil },
+		"a token with a line end": func(_ context.Context, req *http.Request) error {
+			req.Header.Set("Authorization", "Bearer t0ken-of-a-file\n")
+			return nil
+		},
+	} {
+		var asked atomic.Int32
+		client := retrieveServer(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+		calls := map[string]func() error{"Retrieve": func() error { return createResult(client.Retrieve(t.Context(), retrieveTask, editor)) }}
+		for verb, call := range createVerbs {
+			calls[verb] = func() error { return call(t.Context(), client, editor) }
+		}
+		for verb, call := range calls {
+			err := call()
+			if !errors.Is(err, api.ErrInvalidRequest) || errors.Is(err, api.ErrUnknownOutcome) || asked.Load() != 0 || strings.Contains(err.Error(), "t0ken") {
+				t.Errorf("%s, %s: %v after %d requests", name, verb, err, asked.Load())
+			}
+		}
+	}
+}
+
+// TestNoProxy: where the client's own transport finds no proxy, nothing was sent.
+func TestNoProxy(t *testing.T) { //nolint:paralleltest // The default transport is that of the process.
+	shared := http.DefaultTransport
+	defer func() { http.DefaultTransport = shared }()
+	broken := errors.New("invalid proxy address")
+	http.DefaultTransport = &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, broken }}
+	client, err := api.New(sampleKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for verb, call := range createVerbs {
+		if err := call(t.Context(), client); !errors.Is(err, broken) || errors.Is(err, api.ErrUnknownOutcome) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// TestRetryableWithoutAnAnswer: a read that was lost may be repeated, a create may not, and what the
+// caller ended is no failure of the server.
+func TestRetryableWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		handler http.HandlerFunc
+		opts    []api.ClientOption
+		read    bool
+	}{
+		"cut":      {ctx: t.Context(), handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, read: true},
+		"time-out": {ctx: t.Context(), handler: drained(createStall("")), opts: []api.ClientOption{api.WithTimeout(20 * time.Millisecond)}, read: true},
+		"ended":    {ctx: ended, handler: func(http.ResponseWriter, *http.Request) {}},
+		"refused":  {ctx: t.Context(), handler: createRaw(http.StatusUnauthorized, "", "")},
+	} {
+		client := retrieveServer(t, test.handler, append(test.opts, api.WithMaxAttempts(1))...)
+		_, err := client.Retrieve(test.ctx, retrieveTask)
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Retryable() != test.read {
+			t.Errorf("Retrieve, %s: Retryable is not %t: %v", name, test.read, err)
+		}
+		for verb, call := range createVerbs {
+			err := call(test.ctx, client)
+			if e, ok := errors.AsType[*api.Error](err); !ok || e.Retryable() {
+				t.Errorf("%s, %s: Retryable, or no *Error: %v", verb, name, err)
+			}
+		}
+	}
+}
+
+// drained reads the request first, without which a server does not see that its client has left.
+func drained(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		answer(w, r)
+	}
+}
