@@ -119,7 +119,7 @@ func WithTimeout(d time.Duration) ClientOption {
 
 // WithMaxBody bounds the bytes of one answer, after decompression; of one event of a stream;
 // and of what Invoke folds a stream into. The default is 16 MiB. More is an error that
-// matches ErrBodyTooLarge. Since small values take more room read than written, an answer of more
+// matches ErrBodyTooLarge. Since small values take more memory once decoded than on the wire, an answer of more
 // than 65,536 of them that take fewer than 24 bytes on average matches ErrMalformed.
 func WithMaxBody(n int64) ClientOption {
 	return withGuard("WithMaxBody", n > 0, func(g *guard) { g.maxBody = min(n, math.MaxInt64>>1) }) // There is arithmetic to come.

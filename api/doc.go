@@ -3,7 +3,8 @@
 //
 // # Levels
 //
-// The verbs are methods of [ClientWithResponses], which [New] makes. Submit sends a request
+// The verbs are methods of [ClientWithResponses], which [New] makes; on one that NewClientWithResponses
+// made they refuse to work. Submit sends a request
 // that becomes a task, Wait and Watch poll it until it has ended, WaitAll does so for many, and
 // Retrieve looks once. Invoke returns an answer that comes at once, and Stream yields one as it
 // is written. Conversation reads the files of a deck, Upload sends a file, and Download and
@@ -30,6 +31,10 @@
 // package with errors.Is, such as [ErrQuota], and tell with Retryable whether the failure
 // is transient. What is refused before anything is sent matches [ErrInvalidRequest] and has
 // the StatusCode 0. A wait that ended before its task is a [*WaitError].
+//
+// When the context ends, the error matches context.Canceled or context.DeadlineExceeded, and the
+// cause of the context. Where that is an error of this package, such as that of a sibling in an
+// errgroup, it tells of another call, and its class and type are not matched.
 //
 // # Money
 //

@@ -90,18 +90,20 @@ func ExampleError() {
 	srv.Enqueue(zaitest.APIError(429, "1113", "no balance"))
 	_, err = client.Retrieve(context.Background(), api.Task{AgentID: api.AgentViduTemplate, AsyncID: "some-task"})
 
-	var refused *api.Error
+	var failure interface{ Retryable() bool } // an *api.Error, or an *api.TaskError
 	switch {
+	case errors.Is(err, api.ErrUnknownOutcome):
+		fmt.Println("it may be running, and billed: look before it is sent again:", err)
 	case errors.Is(err, api.ErrQuota):
 		fmt.Println("no balance or no package: waiting does not help")
 	case errors.Is(err, api.ErrAuthentication):
 		fmt.Println("the key is wrong or stale")
-	case errors.As(err, &refused) && refused.Retryable():
-		fmt.Println("try again, at the earliest in", refused.RetryAfter)
+	case errors.As(err, &failure) && failure.Retryable():
+		fmt.Println("try again later") // not before RetryAfter of an *api.Error
 	case err != nil:
 		fmt.Println(err)
 	}
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*api.Error](err); ok {
 		fmt.Println(refused.StatusCode, refused.Code, refused.Message, refused.Attempts)
 	}
 	// Output:
@@ -243,7 +245,7 @@ func ExampleClientWithResponses_Wait() {
 	case errors.As(err, &failed):
 		log.Fatalf("the task failed: %s %s", failed.Code, failed.Message)
 	case errors.As(err, &unfinished):
-		log.Fatalf("still %v after %v: wait again later for %s", unfinished.Result, unfinished.Elapsed, unfinished.Task)
+		log.Fatalf("wait again later for %s: %v", unfinished.Task, unfinished)
 	case err != nil:
 		log.Fatal(err)
 	}
@@ -497,7 +499,7 @@ func ExampleClientWithResponses_Conversation() {
 	var deck api.Accumulator
 	for event, err := range client.Stream(ctx, api.NewSlidesRequest("Two slides on tides")) {
 		if err != nil {
-			log.Fatal(err) // with the ConversationID of what was made, if the stream broke
+			log.Fatal(err) // names the conversation of what was made, if the stream broke
 		}
 		if err := deck.Add(event); err != nil {
 			log.Fatal(err)
@@ -517,8 +519,8 @@ func ExampleClientWithResponses_Conversation() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, address := range exports.FileURLs() { // empty while there are no exports yet: ask again later
-		n, err := client.DownloadFile(ctx, address, filepath.Join(dir, "deck.pdf"))
+	for i, address := range exports.FileURLs() { // empty while there are no exports yet: ask again later
+		n, err := client.DownloadFile(ctx, address, filepath.Join(dir, fmt.Sprintf("deck%d.pdf", i+1)))
 		if err != nil {
 			log.Fatal(err)
 		}

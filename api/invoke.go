@@ -34,7 +34,8 @@ const (
 // HTTP 429 with a code that proves that nothing was created (1302, 1303, 1305, 1312). An
 // *Error that matches ErrUnknownOutcome is an answer that was lost: its CallerRequestID is the
 // request_id that was sent, which Invoke makes up for agents that take one where the request
-// has none.
+// has none. While the server runs that request, it refuses the same id with ErrConflict (code 1231);
+// whether it does so later is not documented, so an id is no way to send a request again safely.
 func (c *ClientWithResponses) Invoke(ctx context.Context, request AgentRequest, editors ...RequestEditorFn) (*Result, error) {
 	result, _, err := c.finish(ctx, request, editors)
 	return result, err
@@ -74,7 +75,7 @@ func (c *ClientWithResponses) Submit(ctx context.Context, request AgentRequest, 
 	}
 	if r.Status != StatusPending || r.AsyncID == "" {
 		return Task{}, &Error{Op: opInvoke, StatusCode: r.StatusCode, RequestID: r.RequestID, CallerRequestID: x.callerID, Attempts: x.attempt, Result: r,
-			Err: fmt.Errorf("%w: the answer is %s, its async id %q", ErrNoTask, r.Status, line(r.AsyncID, 64))}
+			Err: fmt.Errorf("%w: the answer is %s, its async id %q; Invoke is for such answers", ErrNoTask, r.Status, line(r.AsyncID, 64))}
 	}
 	return r.Task(), nil
 }

@@ -238,7 +238,7 @@ type SlidesRequest struct {
 	// Messages Messages that hold the instructions.
 	Messages []RequestMessage `json:"messages"`
 
-	// RequestID Caller's own id of the request, different for each. Without it, the server makes one.
+	// RequestID Caller's own id of the request, different for each. Where there is none, Invoke, Submit and Stream make one up; the generated methods leave that to the server.
 	RequestID string `json:"request_id,omitempty"`
 
 	// Stream Whether the answer comes as a stream of events; nil, which is not sent, means yes. The agent streams even where this says no.
@@ -280,7 +280,7 @@ type VideoRequest struct {
 	// Messages Messages with exactly one picture and, if wanted, a prompt.
 	Messages []RequestMessage `json:"messages"`
 
-	// RequestID Caller's own id of the request, different for each. Without it, the server makes one.
+	// RequestID Caller's own id of the request, different for each. Where there is none, Invoke, Submit and Stream make one up; the generated methods leave that to the server.
 	RequestID string `json:"request_id,omitempty"`
 }
 

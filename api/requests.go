@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // AgentRequest is a request to an agent: a TranslationRequest, VideoRequest, SlidesRequest
@@ -152,8 +153,12 @@ func checkParts(agent, own AgentID, messages []RequestMessage) (parts []RequestP
 	for _, m := range messages {
 		parts = append(parts, m.Content...)
 	}
-	if slices.ContainsFunc(parts, func(p RequestPart) bool { return p.Type == "" }) {
-		return nil, errors.New("a part of a message has no type")
+	for _, p := range parts {
+		if p.Type == "" {
+			return nil, errors.New("a part of a message has no type")
+		} else if !utf8.ValidString(p.Text) {
+			return nil, errors.New("a text is not UTF-8, and JSON cannot carry it unchanged")
+		}
 	}
 	return parts, nil
 }

@@ -142,6 +142,7 @@ func TestCheckRequest(t *testing.T) {
 		{"a picture to translate", TranslationRequest{Messages: message(image)}, "no text"},
 		{"a translation without a message", TranslationRequest{}, "no message"},
 		{"a translation by another agent", TranslationRequest{AgentID: "other\n", Messages: message(words)}, "the agent id is other , but"},
+		{"a text that is not UTF-8", NewTranslationRequest("caf\xe9", LanguageFrench), "not UTF-8"},
 		{"a text without a type", TranslationRequest{Messages: message(RequestPart{Text: "hi"})}, "no type"},
 
 		{"video", NewVideoRequest(TemplateFrenchKiss, picture, "kiss"), ""},
@@ -162,6 +163,7 @@ func TestCheckRequest(t *testing.T) {
 		{"base64", at("data:image/png;base64,aGk="), "absolute http"},
 		{"broken", at("https://media.example.com/%zz?X-Signature=secret"), "absolute http"},
 		{"space around it", at(" " + picture), "absolute http"},
+		{"a prompt that is not UTF-8", NewVideoRequest(TemplateSexyMe, picture, "\xff"), "not UTF-8"},
 		{"a video without a message", VideoRequest{CustomVariables: VideoOptions{Template: TemplateSexyMe}}, "no message"},
 		{"a video by another agent", VideoRequest{AgentID: AgentSlidesGLM, Messages: message(image)}, "the agent id is slides_glm_agent, but"},
 		{"a nil video", (*VideoRequest)(nil), "nil"},

@@ -84,8 +84,9 @@ type ToolCall struct {
 	Input, Output json.RawMessage
 }
 
-// Text returns an Output that is a string, which for a page is its HTML, and otherwise "". Live
-// answers escape that HTML once more: it holds \" for a quote and \\n for a line end.
+// Text returns an Output that is a string, which for a page is its HTML, and otherwise "". In recorded
+// answers that HTML has escapes of its own, which stay: a backslash before each quote, and two
+// backslashes and an n for each line end.
 func (c *ToolCall) Text() string { return asString(c.Output) }
 
 // ToolCalls returns the tools that the agent used, in order.

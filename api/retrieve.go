@@ -12,7 +12,10 @@ import (
 //
 // A Result with Status pending, success or failed is an answer and comes without an
 // error, also when the task failed: Result.Err tells. A word that nobody knows counts as
-// pending. An error is always an *Error. It matches a class of this package where the server
+// pending. A task that the server does not know is answered as one that failed, with a code, as
+// recorded of one agent.
+//
+// An error is always an *Error. It matches a class of this package where the server
 // gave a known reason, ErrInvalidRequest where nothing was sent, and what the connection or
 // the context failed with where no answer came; ErrMalformed means that an HTTP status
 // came, but no answer that says how the task stands.

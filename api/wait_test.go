@@ -966,6 +966,9 @@ func TestWaitInvalid(t *testing.T) {
 			t.Parallel()
 			r, err := tt.client.Wait(tt.ctx, tt.task, tt.opts...)
 			waitRefused(t, "Wait", r, err)
+			if name, _, ok := strings.Cut(tt.name, " "); ok && len(tt.opts) == 1 && tt.ctx == ended && !strings.Contains(err.Error(), name+": the") && !strings.Contains(err.Error(), name+": a request editor") {
+				t.Errorf("%v does not say what is wrong with %s", err, name)
+			}
 			n := 0
 			for r, err := range tt.client.Watch(tt.ctx, tt.task, tt.opts...) {
 				waitRefused(t, "Watch", r, err)

@@ -134,8 +134,8 @@ type Request struct {
 	Time   time.Time
 }
 
-// NewServer returns a server that listens on the loopback interface, and panics if that cannot
-// be had. The caller closes it.
+// NewServer returns a server that listens on the loopback interface, and panics if it cannot
+// listen. The caller closes it.
 func NewServer() *Server {
 	s := NewUnstartedServer()
 	s.listener = httptest.NewServer(s)
@@ -184,7 +184,7 @@ func (s *Server) Close() {
 }
 
 // Enqueue has the next requests answered with these replies, one each, whatever they ask for
-// and whatever their key is. Of an upload, its first MiB is awaited. A nil Reply lets a request
+// and whatever their key is. Of an upload, up to 1 MiB is read first. A nil Reply lets a request
 // through to its ordinary answer. Replies that wait already come first.
 func (s *Server) Enqueue(replies ...Reply) {
 	s.mu.Lock()

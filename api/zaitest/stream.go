@@ -88,7 +88,7 @@ func pieces(text, end string) []string {
 }
 
 // SlidesEvents returns a stream as the agent of slides was recorded: it thinks, searches,
-// writes the slides in pieces of HTML, with a mark after each call, says that they are ready,
+// writes the slides in pieces of HTML, whose quotes and line ends are escaped, with a mark after each call, says that they are ready,
 // and stops, without [DONE]. The pages are HTML, and by default there are two.
 func SlidesEvents(pages ...string) []Event {
 	if len(pages) == 0 {
@@ -102,7 +102,7 @@ func SlidesEvents(pages ...string) []Event {
 		mark,
 		{Tool: &Tool{Name: "search", Output: `[{\"title\":\"t\"}]`}},
 	}
-	escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`) // it was seen escaped twice
+	escape := strings.NewReplacer(`\`, `\\`, "\n", `\\n`, `"`, `\"`) // as it was recorded
 	for i, page := range pages {
 		for _, piece := range pieces(escape.Replace(page), ">") {
 			events = append(events, Event{Tool: &Tool{Name: "add_slide", Title: fmt.Sprint("Slide ", i+1), Output: piece, Position: []int{i + 1}}})

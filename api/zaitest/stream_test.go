@@ -156,8 +156,8 @@ func TestRecordedStreams(t *testing.T) {
 			wants := []string{
 				say("thinking", "Plan"), say("thinking", " it"),
 				tool(`{"tool_name":"search","input":"{\"q\":\"tides\"}"}`), mark, tool(`{"tool_name":"search","output":"[{\\\"title\\\":\\\"t\\\"}]"}`),
-				page("1", `<!DOCTYPE html>`), page("1", `\\n<div class=\\\"slide\\\">`), page("1", "One</div>"), mark,
-				page("2", `<!DOCTYPE html>`), page("2", `\\n<div class=\\\"slide\\\">`), page("2", "Two</div>"), mark,
+				page("1", `<!DOCTYPE html>`), page("1", `\\\\n<div class=\\\"slide\\\">`), page("1", "One</div>"), mark,
+				page("2", `<!DOCTYPE html>`), page("2", `\\\\n<div class=\\\"slide\\\">`), page("2", "Two</div>"), mark,
 				say("answer", "Deck "), say("answer", "ready"),
 				`{` + head + `,"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18,"total_calls":1}}`,
 			}
