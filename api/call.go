@@ -48,7 +48,7 @@ func (c *ClientWithResponses) guard(ctx context.Context, op string, editors []Re
 func (c *ClientWithResponses) read(ctx context.Context, g *guard, op string, n int, body any, editors []RequestEditorFn) (*Result, *Error) {
 	start := time.Now()
 	resp, err := c.post(ctx, g.templates[op], body, editors) //nolint:bodyclose // answer closes it.
-	r, e := g.answer(op, resp, err)
+	r, e := g.answer(ctx, op, resp, err)
 	g.log(ctx, op, n, start, r, e)
 	return r, e
 }
@@ -114,11 +114,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // answer reads what one attempt gave: a Result, or why there is none.
-func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Error) {
+func (g *guard) answer(ctx context.Context, op string, resp *http.Response, err error) (*Result, *Error) {
 	if err != nil {
 		e, ok := err.(*Error) //nolint:errorlint // One that is wrapped tells of another call, and so does one with an Op.
 		if !ok || e.Op != "" {
-			e = &Error{Err: err} // of a request editor
+			e = &Error{Err: g.editing(ctx, err)}
 		}
 		e.Op = op
 		return nil, e
@@ -170,6 +170,17 @@ func (g *guard) answer(op string, resp *http.Response, err error) (*Result, *Err
 		e.again, e.Err = v == unread, fmt.Errorf("%w (Content-Type %q)", ErrMalformed, line(resp.Header.Get("Content-Type"), 64))
 	}
 	return nil, e
+}
+
+// editing is what a call is reported with whose request editor failed.
+func (g *guard) editing(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return g.cause(ctx, ctx, err, "")
+	}
+	if text := redact(err.Error()); text != err.Error() {
+		return &maskedError{text: text, err: err}
+	}
+	return err
 }
 
 // requestID is the server's id of a request.
@@ -267,7 +278,7 @@ func cutQueries(text string, wanted func(before string) bool) string {
 		text = query
 		if wanted(head[strings.LastIndexAny(head, ends)+1:]) {
 			text = strings.TrimLeftFunc(query, func(r rune) bool { return r == '\'' || !strings.ContainsRune(ends, r) })
-			cut := strings.TrimSuffix(query[:len(query)-len(text)], "'")
+			cut := strings.TrimRight(query[:len(query)-len(text)], `'\`)
 			if text = query[len(cut):]; cut != "" {
 				b.WriteString("…")
 			}
@@ -275,8 +286,8 @@ func cutQueries(text string, wanted func(before string) bool) string {
 	}
 }
 
-// unescape writes what JSON has escaped as it is, where that is printable ASCII and the JSON stays what
-// it is: an escape would hide a key, or the query of an address.
+// unescape writes as it is what JSON has escaped of printable ASCII, also in JSON within JSON: an escape
+// would hide a key, or the query of an address.
 func unescape(text string) string {
 	text = strings.ReplaceAll(text, `\/`, "/")
 	var b strings.Builder

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -123,7 +124,8 @@ func TestEditorsWithErrorsOfOtherCalls(t *testing.T) {
 func TestHeadersThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	for name, editor := range map[string]api.RequestEditorFn{
-		"a trace": func(_ context.Context, req *http.Request) error { req.Header.Set("X-Trace", "a\nb"); return nil },
+		"a trace":  func(_ context.Context, req *http.Request) error { req.Header.Set("X-Trace", "a\nb"); return nil },
+		"a delete": func(_ context.Context, req *http.Request) error { req.Header.Set("X-Trace", "a\x7f"); return nil },
 		"a token with a line end": func(_ context.Context, req *http.Request) error {
 			req.Header.Set("Authorization", "Bearer t0ken-of-a-file\n")
 			return nil
@@ -141,6 +143,23 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 				t.Errorf("%s, %s: %v after %d requests", name, verb, err, asked.Load())
 			}
 		}
+	}
+}
+
+// TestHeadersWithTabs: HTTP allows a tab, and bytes that are not ASCII.
+func TestHeadersWithTabs(t *testing.T) {
+	t.Parallel()
+	var got atomic.Value
+	client := retrieveServer(t, func(w http.ResponseWriter, r *http.Request) {
+		got.Store(r.Header.Get("X-Trace"))
+		createRaw(http.StatusOK, "application/json", `{"status":"pending"}`)(w, r)
+	})
+	_, err := client.Retrieve(t.Context(), retrieveTask, func(_ context.Context, req *http.Request) error {
+		req.Header.Set("X-Trace", "a\tb é\xff")
+		return nil
+	})
+	if err != nil || got.Load() != "a\tb é\xff" {
+		t.Errorf("sent %q: %v", got.Load(), err)
 	}
 }
 
@@ -183,6 +202,12 @@ func TestRetryableWithoutAnAnswer(t *testing.T) {
 		if e, ok := errors.AsType[*api.Error](err); !ok || e.Retryable() != test.read {
 			t.Errorf("Retrieve, %s: Retryable is not %t: %v", name, test.read, err)
 		}
+		if test.ctx == ended {
+			_, err = client.Download(ended, "https://192.0.2.1/a.mp4", io.Discard)
+			if e, ok := errors.AsType[*api.Error](err); !ok || e.Retryable() {
+				t.Errorf("Download, %s: Retryable, or no *Error: %v", name, err)
+			}
+		}
 		for verb, call := range createVerbs {
 			err := call(test.ctx, client)
 			if e, ok := errors.AsType[*api.Error](err); !ok || e.Retryable() {
@@ -197,5 +222,76 @@ func drained(answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		answer(w, r)
+	}
+}
+
+// TestEditorsWhoseContextEnds: a source of keys that asks a server fails with the cause of the context,
+// which is that of another call.
+func TestEditorsWhoseContextEnds(t *testing.T) {
+	t.Parallel()
+	other := &api.TaskError{Task: api.Task{AgentID: "other", AsyncID: "1"}, Code: "1113"}
+	calls := map[string]func(context.Context, *api.ClientWithResponses, ...api.RequestEditorFn) error{
+		"Retrieve": func(ctx context.Context, c *api.ClientWithResponses, _ ...api.RequestEditorFn) error {
+			return createResult(c.Retrieve(ctx, retrieveTask))
+		},
+	}
+	maps.Copy(calls, createVerbs)
+	for verb, call := range calls {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		client, err := api.NewWithAuth(api.BearerAuthFunc(func(ctx context.Context) (string, error) {
+			cancel(other)
+			return "", context.Cause(ctx)
+		}), api.WithHTTPClient(optionsNever(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = call(ctx, client)
+		if _, failed := errors.AsType[*api.TaskError](err); failed || errors.Is(err, api.ErrQuota) || !errors.Is(err, context.Canceled) || !errors.Is(err, other) {
+			t.Errorf("%s: %v is that of another call", verb, err)
+		}
+	}
+}
+
+// TestEditorsWithAddresses: what an editor fails with shows no query.
+func TestEditorsWithAddresses(t *testing.T) {
+	t.Parallel()
+	sealed := errors.New("sealed")
+	client, err := api.NewWithAuth(api.BearerAuthFunc(func(context.Context) (string, error) {
+		return "", &url.Error{Op: "Get", URL: "https://auth.example.com/token?client_secret=S3CRET", Err: sealed}
+	}), api.WithHTTPClient(optionsNever(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Retrieve(t.Context(), retrieveTask)
+	retrieveHoldsNo(t, "S3CRET", err)
+	if !errors.Is(err, sealed) || !strings.Contains(err.Error(), "https://auth.example.com/token?…") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// slicesError cannot be compared, as lists of errors cannot.
+type slicesError []string
+
+func (e slicesError) Error() string { return strings.Join(e, ", ") }
+
+// TestOptionsThatFail: the error of an option stays what it is.
+func TestOptionsThatFail(t *testing.T) {
+	t.Parallel()
+	broken := &url.Error{Op: "Get", URL: "https://example.com/ca.pem", Err: errors.New("connection refused")}
+	for _, failure := range []error{slicesError{"bad", "worse"}, fmt.Errorf("load the CA bundle: %w", broken)} {
+		_, err := api.New("id.secret", func(*api.Client) error { return failure })
+		optionsRefused(t, err, failure.Error())
+	}
+	_, err := api.New("id.secret", api.WithBaseURL("https://me:sekret@api.z.ai/api\n"))
+	optionsRefused(t, err, "base URL: ", "sekret")
+}
+
+// TestStreamOfAnotherTask: the events of a poll have no async id, so the task is the one asked for.
+func TestStreamOfAnotherTask(t *testing.T) {
+	t.Parallel()
+	client := retrieveServer(t, createRaw(http.StatusOK, "text/event-stream",
+		"data: {\"async_id\":\"other\",\"choices\":[{\"messages\":[{\"content\":\"a\"}]}]}\n\ndata: {\"async_id\":\"other\",\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"))
+	if r, err := client.Retrieve(t.Context(), retrieveTask); err != nil || r.Task() != retrieveTask || r.Text() != "a" {
+		t.Errorf("got %v, %v", r, err)
 	}
 }

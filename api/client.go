@@ -34,12 +34,13 @@ const (
 // concurrent use, and so are all its methods; make one and share it, because it owns its
 // connections.
 //
-// The order of the options does not matter. New returns an error that matches
+// The order of the options of this package does not matter. New returns an error that matches
 // ErrInvalidRequest for an empty key, for a key that no header can carry, for an option
 // out of range, and for a base URL that is not plain and absolute: https (http only on
 // loopback), without user info, query and fragment. WithBaseURL takes what stands before the paths
 // of the API, such as DefaultServer; the suffix /paas/v4 or /coding/paas/v4 that the official
-// SDKs expect there is taken off. An option may put a Doer of its own around the Client that it finds.
+// SDKs expect there is taken off. An option may put a Doer of its own
+// around the Client that it finds, which is that of the options before it.
 func New(apiKey string, opts ...ClientOption) (*ClientWithResponses, error) {
 	if err := checkKey(apiKey); err != nil {
 		return nil, invalid("", "%w", err)
@@ -65,8 +66,8 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 		}
 		c.Client = draft // What an option puts in its place may send through it.
 		err := opt(c)
-		if cause := withoutURL(err); cause != err { //nolint:errorlint // Was there a URL around it?
-			err = fmt.Errorf("base URL: %w", cause)
+		if parse, ok := err.(*url.Error); ok { //nolint:errorlint // That of WithBaseURL, which repeats the URL.
+			err = fmt.Errorf("base URL: %w", parse.Err)
 		}
 		if err == nil && c.Client != HttpRequestDoer(draft) {
 			g.traced = false

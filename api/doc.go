@@ -14,7 +14,7 @@
 // The generated methods, such as RetrieveAgentResultWithResponse, speak the wire format
 // as it is described. On a client that New made they are bounded and keep the key safe just
 // the same, but they are not retried, a refusal is no error of theirs, and a body that is not
-// JSON leaves their fields nil. A Result of theirs is read as tolerantly as any other.
+// JSON leaves their fields nil or, where it is declared as JSON, is an error without the HTTP status. A Result of theirs is read as tolerantly as any other.
 //
 // # Results
 //

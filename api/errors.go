@@ -146,7 +146,8 @@ type Error struct {
 	Attempts int
 	// Header is the header of the answer; nil when none came.
 	Header http.Header
-	// Body is the start of the answer, at most 4 KiB.
+	// Body is the start of the answer, at most 4 KiB, for people to read: printable ASCII that was escaped
+	// is written as it is.
 	Body []byte
 	// Err is the cause: of the transport, of the context, or a sentinel of this package.
 	Err error

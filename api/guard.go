@@ -322,7 +322,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.buf = make([]byte, 32<<10)
 	}
 	var piece []byte
-	var err error
+	err := errGoexit
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -184,8 +184,8 @@ func (g *guard) create(ctx context.Context, op string, n int) (*exchange, contex
 // that was reset with PROTOCOL_ERROR, which proves nothing. What is left is a connection that broke
 // before a byte was written.
 func (x *exchange) once(ctx context.Context, req *http.Request) error {
-	if err := ctx.Err(); err != nil {
-		return x.guard.cause(ctx, ctx, err, "")
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if o, err := bodyObject(req); err == nil {
 		x.callerID = asString(o["request_id"])
@@ -210,7 +210,7 @@ var errReset = errors.New("the server refused or reset the HTTP/2 stream")
 
 // answer reads what the attempt gave.
 func (x *exchange) answer(resp *http.Response, err error) (*Result, *Error) {
-	r, e := x.guard.answer(x.op, resp, err)
+	r, e := x.guard.answer(x.ctx, x.op, resp, err)
 	if e != nil {
 		e = x.blame(e)
 	}

@@ -592,18 +592,18 @@ func TestRetrieveMasksAnEscapedKey(t *testing.T) {
 		}
 		return text
 	}
-	for _, before := range []int{0, 3000, 4 << 10, 20 << 10} {
+	for _, before := range []int{0, 3000, 3990, 4 << 10, 20 << 10} {
 		for name, secret := range map[string]string{
 			"a dot": strings.Replace(retrieveKey, ".", `\u002e`, 1), "upper case": strings.Replace(retrieveKey, ".", `\u002E`, 1), "all": escaped(retrieveKey),
 			"a query": `https:\/\/h\/x\u003fSignature=abc`, "all of a query": escaped("https://h/x?Signature=abc"),
 		} {
 			client := retrieveServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusBadRequest)
-				fmt.Fprintf(w, `{"error":{"code":"1210","pad":"%s","message":"\u0022\u005c\u00e9 %s \u00"}}`, strings.Repeat(`\u0061`, before/6), secret)
+				fmt.Fprintf(w, `{"error":{"code":"1210","pad":"%s","message":"\u0022\u005c\u00e9\u000a %s \u00"}}`, strings.Repeat(`\u0061`, before/6), secret)
 			})
 			_, err := client.Retrieve(t.Context(), retrieveTask)
 			e, ok := errors.AsType[*api.Error](err)
-			if !ok || len(e.Body) > 4<<10 || before == 0 && !strings.Contains(string(e.Body), `"message":"\u0022\u005c\u00e9 `) {
+			if !ok || len(e.Body) > 4<<10 || before == 0 && !strings.Contains(string(e.Body), `"message":"\u0022\u005c\u00e9\u000a `) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			for _, part := range []string{retrieveKey, retrieveKey[:8], "Signature", `\u0061`, `\u0053`} {
@@ -612,6 +612,22 @@ func TestRetrieveMasksAnEscapedKey(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRetrieveMasksASlash: some servers escape the slash of a token.
+func TestRetrieveMasksASlash(t *testing.T) {
+	t.Parallel()
+	const key = "to/ken/with/slashes"
+	srv := httptest.NewServer(createRaw(http.StatusUnauthorized, "application/json", `{"error":{"code":"1000","message":"bad `+strings.ReplaceAll(key, "/", `\/`)+`"}}`))
+	defer srv.Close()
+	client, err := api.New(key, api.WithBaseURL(srv.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Retrieve(t.Context(), retrieveTask)
+	if e, ok := errors.AsType[*api.Error](err); !ok || strings.Contains(string(e.Body), "ken") || e.Code != "1000" {
+		t.Errorf("%v with %s", err, e.Body)
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 // its size (Len or Seek) and otherwise in the middle.
 //
 // Content is read as it is sent, and not after Upload has returned, unless a Read is under way
-// that blocks when the context or the call ends. A panic of content is an error. Of
+// that blocks when the context or the call ends. A panic of its Read is an error. Of
 // filename only the last element is sent. WithIdleTimeout bounds each Read of content and the
 // time the connection takes what was read; WithTimeout the answer after that. An upload is
 // never repeated; ErrUnknownOutcome says that the server may have the file.

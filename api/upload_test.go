@@ -575,6 +575,7 @@ func TestUploadAnswers(t *testing.T) {
 	}{
 		`{"id":"f-1"}`: {file: api.File{ID: "f-1"}},
 		`{"id":"f-1","bytes":"7","filename":"a.txt"}`:                              {file: api.File{ID: "f-1", Filename: "a.txt"}},
+		`{"id":"f-1","bytes":7,"data":{"id":"f-2"}}`:                               {file: api.File{ID: "f-1", Bytes: 7}},
 		"\ufeff {\"id\":\"f-1\",\"bytes\":7}":                                      {file: api.File{ID: "f-1", Bytes: 7}},
 		`{"code":200,"msg":"ok","data":{"id":"f-1","bytes":7,"filename":"a.txt"}}`: {file: api.File{ID: "f-1", Bytes: 7, Filename: "a.txt"}},
 		`{"object":"file"}`: {class: api.ErrMalformed, unknown: true},
@@ -616,5 +617,20 @@ func TestUploadLeavesNothing(t *testing.T) {
 	}
 	if uploads := srv.Uploads(); len(uploads) != 2 || len(srv.Requests()) != 3 || string(uploads[1].Content) != "content" || uploads[1].Name != "terms.xlsx" || uploads[1].Purpose != "agent" {
 		t.Errorf("%d requests, uploads %+v", len(srv.Requests()), uploads)
+	}
+}
+
+// TestUploadGoexit: t.FailNow in a content ends the goroutine that reads it, and the upload.
+func TestUploadGoexit(t *testing.T) {
+	t.Parallel()
+	var saw createSaw
+	client := retrieveServer(t, saw.serve(createRaw(http.StatusOK, "application/json", `{"id":"f-1"}`)))
+	content := &uploadReader{left: 1, before: func(int) (int, error) {
+		runtime.Goexit()
+		return 0, nil
+	}}
+	_, err := client.Upload(t.Context(), "a.txt", content)
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.StatusCode != 0 || content.reads != 1 || !strings.Contains(err.Error(), "goroutine") {
+		t.Errorf("%v after %d reads", err, content.reads)
 	}
 }

@@ -83,15 +83,17 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 	start := func(task Task) {
 		waiting[task] = struct{}{}
 		group.Go(func() {
-			e := ended{task: task}
+			e := ended{task, Outcome{Err: &Error{Op: opRetrieve, Err: errGoexit}}}
+			defer func() {
+				select {
+				case done <- e:
+				case <-left:
+				}
+			}()
 			w.watch(inner, task, func(r *Result, err error) bool {
 				e.outcome = Outcome{Result: r, Err: err}
 				return true
 			})
-			select {
-			case done <- e:
-			case <-left:
-			}
 		})
 	}
 	for task := range tasks {
@@ -120,6 +122,9 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 		}
 	}
 }
+
+// errGoexit is what is left when a function of the caller ends its goroutine, as t.FailNow does.
+var errGoexit = errors.New("a function that was called ended its goroutine")
 
 // gate is what the polls of one WaitAll share. A nil gate is that of a single wait.
 type gate struct {
@@ -151,15 +156,18 @@ func (g *gate) enter(ctx context.Context) bool {
 	if !acquire(ctx, g.slots) {
 		return false
 	}
-	for {
-		if !sleep(ctx, g.silence()) || !sleep(ctx, g.turn()) {
-			<-g.slots
-			return false
+	for sleep(ctx, g.silence()) {
+		turn := g.turn()
+		if !sleep(ctx, turn.Delay()) {
+			turn.Cancel() // The next one has it.
+			break
 		}
 		if g.silence() <= 0 {
 			return true
 		}
 	}
+	<-g.slots
+	return false
 }
 
 func acquire(ctx context.Context, slots chan<- struct{}) bool {
@@ -178,13 +186,13 @@ func (g *gate) silence() time.Duration {
 	return time.Until(g.quiet)
 }
 
-// turn is the time to the turn of the next poll.
-func (g *gate) turn() time.Duration {
+// turn is the turn of the next poll.
+func (g *gate) turn() *rate.Reservation {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
 	g.limiter.SetLimitAt(now, g.paceAt(now))
-	return g.limiter.ReserveN(now, 1).DelayFrom(now)
+	return g.limiter.ReserveN(now, 1)
 }
 
 // paceAt is the pace as it rises after a refusal: twofold each second where it is a guess,

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"runtime/metrics"
 	"runtime/pprof"
 	"slices"
@@ -472,6 +473,51 @@ func TestWaitAllInput(t *testing.T) {
 				t.Errorf("yields %v, %v", task, o)
 			}
 		})
+	})
+}
+
+// TestWaitAllGivesTurnsBack: a wait that ends before its turn leaves the turn to the others, so that too
+// many tasks do not use the rate up while none is polled.
+func TestWaitAllGivesTurnsBack(t *testing.T) {
+	t.Parallel()
+	for _, waiting := range []int{50, 70, 1000} {
+		waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
+			const period = 20 * time.Minute
+			ctx, cancel := context.WithTimeout(t.Context(), period)
+			defer cancel()
+			ended := 0
+			for _, o := range client.WaitAll(ctx, func(yield func(api.Task) bool) {
+				for yield(waitAdd(srv, zaitest.TaskScript{})) {
+				}
+			}, api.Rate(1), api.Waiting(waiting), api.MaxWait(time.Minute)) {
+				if o.Err == nil {
+					ended++
+				}
+			}
+			if most := int(period.Seconds()) + 1; ended > most || ended < most*9/10 {
+				t.Errorf("%d tasks waiting: %d ended, and the rate allows %d", waiting, ended, most)
+			}
+		})
+	}
+}
+
+// TestWaitAllGoexit: t.FailNow in a function that is called ends the goroutine. Its task is yielded, and the
+// others go on.
+func TestWaitAllGoexit(t *testing.T) {
+	t.Parallel()
+	waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
+		bad, good := waitAdd(srv, zaitest.TaskScript{}), waitAdd(srv, zaitest.TaskScript{Pending: 2})
+		got := map[api.Task]error{}
+		for task, o := range client.WaitAll(t.Context(), slices.Values([]api.Task{bad, good}), api.OnPoll(func(_ *api.Result, p api.Poll) {
+			if p.Task == bad {
+				runtime.Goexit()
+			}
+		})) {
+			got[task] = o.Err
+		}
+		if _, ok := errors.AsType[*api.Error](got[bad]); !ok || got[good] != nil || len(got) != 2 {
+			t.Errorf("got %v", got)
+		}
 	})
 }
 
