@@ -58,7 +58,7 @@ func TestImporters(t *testing.T) {
 
 	// The consumer requires what this module requires, so that the go command need not look for anything.
 	var mod strings.Builder
-	fmt.Fprintf(&mod, "module consumer.example/app\n\ngo %s\n\nrequire %s v0.0.0\n", m.Go, m.Module.Path)
+	fmt.Fprintf(&mod, "module consumer.example/app\n\ngo %s\n\nrequire %s %s\n", m.Go, m.Module.Path, Version(m.Module.Path))
 	for _, require := range m.Require {
 		fmt.Fprintf(&mod, "require %s %s // indirect\n", require.Path, require.Version)
 	}

@@ -55,6 +55,17 @@ func ModulePath(root string) (string, error) {
 	return string(match[1]), nil
 }
 
+var majorElem = regexp.MustCompile(`/v([2-9]|[1-9]\d+)$`)
+
+// Version returns the version at which a module is required that is replaced by its folder: v0.0.0, or that of the
+// major version in its path.
+func Version(module string) string {
+	if match := majorElem.FindStringSubmatch(module); match != nil {
+		return "v" + match[1] + ".0.0"
+	}
+	return "v0.0.0"
+}
+
 // Files lists the files of the project at root as they are in the work tree, uncommitted edits included: what git
 // tracks or would add, without what it ignores. The names are sorted, relative to root, with slashes. Where root is
 // not the top of a git work tree, as in an unpacked source archive, every file below root counts.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -63,6 +64,9 @@ var lineOfYAML = regexp.MustCompile(`^line \d+: `)
 func readDocument(name string, data []byte) (*Page, error) {
 	if len(data) > MaxPage {
 		return nil, fmt.Errorf("larger than %d bytes", MaxPage)
+	}
+	if !utf8.Valid(data) {
+		return nil, errNotUTF8
 	}
 	text := string(bytes.TrimPrefix(data, []byte("\ufeff")))
 	switch path.Ext(name) {

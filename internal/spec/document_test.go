@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 const whole = `openapi: 3.0.1
@@ -149,7 +151,8 @@ func TestReadDocumentRefuses(t *testing.T) {
 		{"a.yaml", "openapi: [\n", "broken YAML"},
 		{"a.txt", "openapi: 3.0.1\n", "neither a page"},
 		{"a.yaml", strings.Repeat("#", MaxPage+1), "larger than"},
-		{"a.yaml", "openapi: \xff\n", "broken YAML"},
+		{"a.yaml", "openapi: \xff\n", "not UTF-8"},
+		{"a.json", `{"openapi": "3", "info": {"title": "` + "caf\xe9" + `"}, "paths": {"/a": {}}}`, "not UTF-8"},
 	} {
 		if _, err := ReadDocument(test.name, []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) ||
 			!strings.HasPrefix(err.Error(), test.name+": ") {
@@ -320,5 +323,19 @@ func TestWriteTable(t *testing.T) {
 	}
 	if _, err := WriteChangelog([]byte("# C\n"), rows); err == nil {
 		t.Error("a changelog without a section Unreleased is taken")
+	}
+}
+
+// TestHeaderBehindAMark: an editor may have put a byte order mark before the header of a page.
+func TestHeaderBehindAMark(t *testing.T) {
+	t.Parallel()
+	const name = "get-async-result.md"
+	page, err := os.ReadFile(path.Join("pages", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := Rows(fstest.MapFS{name: {Data: append([]byte("\ufeff"), page...)}}, nil, "today")
+	if err != nil || len(rows) != 1 || rows[0].Date != "2026-01-24" || !strings.HasPrefix(rows[0].Source, "https://docs.z.ai/") {
+		t.Errorf("got %+v, %v", rows, err)
 	}
 }

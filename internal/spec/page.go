@@ -113,12 +113,14 @@ func ReadPage(name string, data []byte) (*Page, error) {
 	return page, nil
 }
 
+var errNotUTF8 = errors.New("not UTF-8")
+
 func readPage(name string, data []byte) (*Page, error) {
 	if len(data) > MaxPage {
 		return nil, fmt.Errorf("larger than %d bytes", MaxPage)
 	}
 	if !utf8.Valid(data) {
-		return nil, errors.New("not UTF-8")
+		return nil, errNotUTF8
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))

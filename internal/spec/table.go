@@ -79,7 +79,7 @@ func (h header) day() string { return day.FindString(h.FetchedAt) }
 // readHeader reads the header of a page; what is none is empty.
 func readHeader(page []byte) header {
 	var h header
-	page = bytes.ReplaceAll(page, []byte("\r\n"), []byte("\n"))
+	page = bytes.ReplaceAll(bytes.TrimPrefix(page, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
 	if rest, ok := bytes.CutPrefix(page, []byte("---\n")); ok {
 		if front, _, ok := bytes.Cut(rest, []byte("\n---\n")); ok && yaml.Unmarshal(front, &h) != nil {
 			return header{}

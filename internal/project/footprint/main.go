@@ -214,7 +214,7 @@ func consumer(ctx context.Context, root, dir string) (string, error) {
 			return "", err
 		}
 	}
-	_, err = output(ctx, dir, "mod", "edit", "-module=consumer.example/app", "-require="+module+"@v0.0.0", "-replace="+module+"="+root)
+	_, err = output(ctx, dir, "mod", "edit", "-module=consumer.example/app", "-require="+module+"@"+project.Version(module), "-replace="+module+"="+root)
 	return module, err
 }
 

@@ -131,17 +131,11 @@ func validate(path string) error {
 	return nil
 }
 
-var majorElem = regexp.MustCompile(`/v([2-9]|[1-9]\d+)$`)
-
 // requireMajor gives the requirement of a module, which the modules below it replace by its folder, a version that suits
 // its path.
 func requireMajor(goMod []byte, module string) []byte {
-	major := "0"
-	if match := majorElem.FindStringSubmatch(module); match != nil {
-		major = match[1]
-	}
 	require := regexp.MustCompile(`(?m)^((?:require)?\s+` + regexp.QuoteMeta(module) + `) v\d+\.0\.0\b`)
-	return require.ReplaceAll(goMod, []byte("${1} v"+major+".0.0"))
+	return require.ReplaceAll(goMod, []byte("${1} "+project.Version(module)))
 }
 
 // replacer returns a function that replaces the module path from by to where it stands for itself or begins a longer

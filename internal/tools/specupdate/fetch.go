@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"example.com/zai/internal/spec"
@@ -27,15 +28,16 @@ func runFetch(ctx context.Context, root string, args []string, stdout, stderr io
 	if err := flags.Parse(args); err != nil {
 		return exitCannot
 	}
-	if err := fetch(ctx, root, *folder, *base, stdout); err != nil {
+	if err := fetch(ctx, root, *folder, *base, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "specupdate fetch: %v\n", err)
 		return exitCannot
 	}
 	return exitSame
 }
 
-// fetch downloads every page of the project at root to a folder and prints its name. It downloads all or fails.
-func fetch(ctx context.Context, root, folder, base string, out io.Writer) error {
+// fetch downloads every page of the project at root to a folder and prints its name to out. It downloads all or fails,
+// but for pages that were cut from a document, which are published nowhere: messages says so.
+func fetch(ctx context.Context, root, folder, base string, out, messages io.Writer) error {
 	rows, err := spec.Rows(os.DirFS(filepath.Join(root, filepath.FromSlash(pagesFolder))), nil, "")
 	if err != nil {
 		return err
@@ -56,6 +58,10 @@ func fetch(ctx context.Context, root, folder, base string, out io.Writer) error 
 	var errs []error
 	for _, row := range rows {
 		url, guess := row.URL, ""
+		if url == "" && strings.HasPrefix(row.Source, cutFrom) {
+			fmt.Fprintf(messages, "passed over: %s, which was %s and names no url\n", row.Page, row.Source)
+			continue
+		}
 		if url == "" {
 			url, guess = base+row.Page+".md", " (a guess: no header of the page names its url)"
 		}

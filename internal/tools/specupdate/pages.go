@@ -20,6 +20,9 @@ import (
 // pagesFolder is where the pages are kept, below the root of the project.
 const pagesFolder = "internal/spec/pages"
 
+// cutFrom begins the source of a page that was cut from a whole document.
+const cutFrom = "cut from "
+
 // An edit replaces, adds or removes one page.
 type edit struct {
 	name    string // in the folder of pages
@@ -126,7 +129,11 @@ func filesOf(paths []string) ([]string, error) {
 		}
 		before := len(files)
 		for _, entry := range entries {
-			if !strings.HasPrefix(entry.Name(), ".") && !entry.IsDir() {
+			switch {
+			case strings.HasPrefix(entry.Name(), "."):
+			case entry.IsDir():
+				return nil, fmt.Errorf("%s holds the folder %s: name each folder, so that no page is missed", name, entry.Name())
+			default:
 				files = append(files, filepath.Join(name, entry.Name()))
 			}
 		}
@@ -191,6 +198,8 @@ func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, erro
 		}
 		if len(replaced) > 0 {
 			name = replaced[0].Name
+		} else if i := slices.IndexFunc(old, func(p *spec.Page) bool { return stem(p.Name) == stem(name) }); i >= 0 {
+			return nil, fmt.Errorf("%s would take the name of the page %s, which describes %s", g.from, old[i].Name, strings.Join(old[i].Operations(), ", "))
 		}
 		extension := ".md"
 		if !g.page.Vendored() {
@@ -212,7 +221,7 @@ func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, erro
 		content := g.content
 		if g.cut {
 			content, err = g.page.Markdown(g.page.Operations()[0], map[string]string{
-				"title": g.page.Operations()[0], "source": "cut from " + filepath.Base(g.from), "fetched_at": date,
+				"title": g.page.Operations()[0], "source": cutFrom + filepath.Base(g.from), "fetched_at": date,
 			})
 			if err != nil {
 				return nil, err
@@ -240,7 +249,6 @@ func plan(old []*spec.Page, dir fs.FS, pages []given, date string) ([]edit, erro
 func replacedBy(old []*spec.Page, g given) ([]*spec.Page, error) {
 	var replaced []*spec.Page
 	operations := g.page.Operations()
-	stem := func(name string) string { return strings.TrimSuffix(name, path.Ext(name)) }
 	for _, page := range old {
 		shared := countIn(page.Operations(), operations)
 		sameName := !g.cut && (stem(page.Name) == stem(g.page.Name) || page.URL != "" && page.URL == g.page.URL ||
@@ -262,6 +270,8 @@ func replacedBy(old []*spec.Page, g given) ([]*spec.Page, error) {
 	})
 	return replaced, nil
 }
+
+func stem(name string) string { return strings.TrimSuffix(name, path.Ext(name)) }
 
 func btoi(b bool) int {
 	if b {

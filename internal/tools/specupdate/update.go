@@ -222,6 +222,11 @@ func (u *updater) build(ctx context.Context, tmp string, r *report) error {
 		return nil
 	}
 
+	code, err := os.ReadFile(filepath.Join(tmp, "api", "openapi.gen.go"))
+	if err != nil {
+		return err
+	}
+	r.notes = append(r.notes, unfit(code)...)
 	module, err := project.ModulePath(u.root)
 	if err != nil {
 		return err
@@ -249,6 +254,20 @@ func (u *updater) build(ctx context.Context, tmp string, r *report) error {
 		r.uncompiled(strings.Join(changed.Problems, "\n"), u.uncompiled)
 	}
 	return nil
+}
+
+// withoutName matches a field that the generator gave no name, because its key has no letter that begins a Go name.
+var withoutName = regexp.MustCompile("(?m)^\t[\\w.*\\[\\]]+ `[^`]*json:\"([^\",]+)")
+
+// unfit says what in generated code compiles, and is not what anybody wants.
+func unfit(code []byte) (notes []string) {
+	for _, match := range withoutName.FindAllSubmatch(code, -1) {
+		notes = append(notes, fmt.Sprintf("the property %#q has no Go name, and its value is lost: give it an x-go-name in the overlay", match[1]))
+	}
+	if bytes.Contains(code, []byte("runtime.Style")) {
+		notes = append(notes, "a parameter is formatted by reflection, which `make footprint` will refuse: describe it in the overlay as it describes Accept-Language")
+	}
+	return notes
 }
 
 // record writes the table of the pages and their list in the changelog.

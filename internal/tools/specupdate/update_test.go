@@ -245,6 +245,40 @@ func TestPageOfAnotherName(t *testing.T) {
 	}
 }
 
+// TestNoPageIsMissed: a folder within a folder is refused, and so is a page cut from a document whose name another
+// page has.
+func TestNoPageIsMissed(t *testing.T) {
+	t.Parallel()
+	root := copyProject(t)
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "more"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, upload), []byte(readFile(t, root, pagesFolder+"/"+upload)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report := update(t, root, exitCannot, "-n", dir); !strings.Contains(report, "holds the folder more") {
+		t.Error(report)
+	}
+	other := write(t, "other.yaml", []byte("openapi: 3.0.1\ninfo: {title: a, version: '1'}\npaths: {/async-result: {get: {responses: {'200': {description: a}}}}}\n"))
+	if report := update(t, root, exitCannot, "-n", "-op", "GET /async-result", other); !strings.Contains(report, "would take the name of the page get-async-result.md, which describes POST /v1/agents/async-result") {
+		t.Error(report)
+	}
+}
+
+// TestUnfit: what generated code should not hold is in the notes of the report.
+func TestUnfit(t *testing.T) {
+	t.Parallel()
+	const named = "type T struct {\n\tA string `json:\"a,omitempty\"`\n\tb.C\n\tD []map[string]int `form:\"d\" json:\"d\"`\n"
+	if notes := unfit([]byte(named)); notes != nil {
+		t.Errorf("got %q", notes)
+	}
+	notes := unfit([]byte(named + "\tstring `json:\"错误信息,omitempty\"`\n\t*[]x.Y `form:\"_\" json:\"_\"`\n}\n\tif q, err := runtime.StyleParamWithOptions(\n"))
+	if len(notes) != 3 || !strings.Contains(notes[0], "`错误信息`") || !strings.Contains(notes[1], "`_`") || !strings.Contains(notes[2], "footprint") {
+		t.Errorf("got %q", notes)
+	}
+}
+
 // TestSeveralPages takes in a folder, of which all is taken or nothing.
 func TestSeveralPages(t *testing.T) {
 	t.Parallel()
@@ -464,6 +498,21 @@ func TestFetch(t *testing.T) {
 	}
 	if got := readFile(t, folder, result); !strings.Contains(got, "\nfetched_at: 2") || !strings.HasSuffix(got, body) {
 		t.Errorf("the page is\n%.400s", got)
+	}
+	// A page that was cut from a document is published nowhere.
+	cut := filepath.Join(root, filepath.FromSlash(pagesFolder), "get-a.md")
+	if err := put(cut, []byte("---\nsource: cut from all.yaml\n---\n\n````yaml GET /a\nopenapi: 3.0.1\npaths: {/a: {get: {responses: {'200': {description: a}}}}}\n````\n")); err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(t.TempDir(), "pages")
+	if got := update(t, root, exitSame, "fetch", "-o", again, "-from", srv.URL+"/"); !strings.Contains(got, "passed over: get-a, which was cut from all.yaml") {
+		t.Error(got)
+	}
+	if fetched, err := project.Walk(again); err != nil || !slices.Equal(fetched, names) {
+		t.Errorf("%q, %v", fetched, err)
+	}
+	if err := os.Remove(cut); err != nil {
+		t.Fatal(err)
 	}
 	// Fetched again and unchanged, a page is the one that is here.
 	if got := update(t, root, exitCompatible, "-n", filepath.Join(folder, result)); strings.Contains(got, "### Pages") {
