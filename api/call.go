@@ -133,9 +133,6 @@ func (g *guard) answer(ctx context.Context, op string, resp *http.Response, err 
 	r.RequestID = requestID(resp.Header, r)
 	r.StatusCode = resp.StatusCode
 	r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
-	if r.Error != nil { // JSON may have escaped what the body was searched for.
-		r.Error.Message = mask(r.Error.Message, key)
-	}
 	if v == answered || v == noStatus && (op == opConversation || op == opUpload) {
 		return r, nil
 	}
