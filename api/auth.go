@@ -19,7 +19,7 @@ func BearerAuth(apiKey string) RequestEditorFn {
 
 // BearerAuthFunc asks source for the key of each request, so that keys can rotate and
 // short-lived tokens can be used. Source is called once for each attempt, with the context
-// of the call, possibly from several goroutines. Its error ends the call; in a wait it is a
+// of the call, which alone bounds it, possibly from several goroutines. Its error ends the call; in a wait it is a
 // poll that failed for a passing reason.
 func BearerAuthFunc(source func(context.Context) (string, error)) RequestEditorFn {
 	return func(ctx context.Context, req *http.Request) error {
@@ -52,7 +52,7 @@ func checkKey(key string) error {
 }
 
 // AcceptLanguage asks for the language of the server's texts. The description allows
-// only its default, en-US,en; other tags, such as zh, are in use. It returns an error that
+// only its default, en-US,en, which the verbs send; other tags, such as zh, are in use. It returns an error that
 // matches ErrInvalidRequest for a tag that no header can carry.
 func AcceptLanguage(tag string) RequestEditorFn {
 	return func(_ context.Context, req *http.Request) error {
@@ -97,15 +97,12 @@ func setBody(req *http.Request, body []byte) {
 
 // bodyObject reads the JSON object that req is about to send and leaves it to be sent.
 func bodyObject(req *http.Request) (object, error) {
-	if req.GetBody != nil {
-		body, err := req.GetBody()
-		if err != nil {
+	if req.Body != nil && !strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/") {
+		encoded, err := io.ReadAll(req.Body) // An editor may have replaced it.
+		if err := errors.Join(err, req.Body.Close()); err != nil {
 			return nil, err
 		}
-		encoded, err := io.ReadAll(body)
-		if err := errors.Join(err, body.Close()); err != nil {
-			return nil, err
-		}
+		setBody(req, encoded)
 		if o := asObject(encoded); o != nil {
 			return o, nil
 		}

@@ -65,15 +65,19 @@ func (c *ClientWithResponses) post(ctx context.Context, template *http.Request, 
 	client := c.ClientInterface.(*Client) //nolint:forcetypeassert // Checked by guard.
 	req, address := template.WithContext(ctx), *template.URL
 	req.URL = &address
-	req.Header = http.Header{"Content-Type": template.Header["Content-Type"], "Accept-Language": defaultLanguage, "Idempotency-Key": nil}
+	values := [...]string{template.Header.Get("Content-Type"), defaultLanguage} // They are the editors' to change.
+	req.Header = http.Header{"Content-Type": values[:1:1], "Accept-Language": values[1:]}
 	setBody(req, encoded)
 	if err := client.applyEditors(ctx, req, editors); err != nil {
 		return nil, err
 	}
+	if _, ok := req.Header["Idempotency-Key"]; !ok && req.Header != nil {
+		req.Header["Idempotency-Key"] = nil
+	}
 	return client.Client.Do(req)
 }
 
-var defaultLanguage = []string{"en-US,en"}
+const defaultLanguage = "en-US,en"
 
 // retry repeats an attempt until it gives an answer, a failure that another attempt would
 // not mend, or the attempts run out.
@@ -226,7 +230,9 @@ func (g *guard) log(ctx context.Context, op string, attempt int, start time.Time
 		slog.Int("attempt", attempt), slog.String("request_id", line(e.RequestID, 64)),
 	}
 	if r == nil {
-		attrs = append(attrs, slog.String("error", e.Error()))
+		quiet := *e
+		quiet.Message = "" // It is a part of the body.
+		attrs = append(attrs, slog.String("error", quiet.Error()))
 	}
 	g.logger.LogAttrs(ctx, slog.LevelDebug, "zai", attrs...)
 }

@@ -1,13 +1,16 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -293,5 +296,165 @@ func TestStreamOfAnotherTask(t *testing.T) {
 		"data: {\"async_id\":\"other\",\"choices\":[{\"messages\":[{\"content\":\"a\"}]}]}\n\ndata: {\"async_id\":\"other\",\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"))
 	if r, err := client.Retrieve(t.Context(), retrieveTask); err != nil || r.Task() != retrieveTask || r.Text() != "a" {
 		t.Errorf("got %v, %v", r, err)
+	}
+}
+
+// TestSwitchingProtocols: nobody asked for another protocol, whose connection no context would end.
+func TestSwitchingProtocols(t *testing.T) {
+	t.Parallel()
+	client := retrieveServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // It stays open.
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	})
+	_, err := client.Retrieve(t.Context(), retrieveTask)
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.Attempts != 1 || !strings.Contains(err.Error(), "101") {
+		t.Errorf("Retrieve: %v", err)
+	}
+	for verb, call := range createVerbs {
+		if err := call(t.Context(), client); !errors.Is(err, api.ErrUnknownOutcome) || !strings.Contains(err.Error(), "101") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// TestEditorsDoNotCount: requests that an editor makes with the context it is given say nothing of the
+// create, and an editor that takes the context away does not take away that it was sent.
+func TestEditorsDoNotCount(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var tokens atomic.Int32
+	auth := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { tokens.Add(1) }))
+	defer auth.Close()
+	ask := func(address string) api.RequestEditorFn {
+		return func(ctx context.Context, _ *http.Request) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+			if err != nil {
+				return err
+			}
+			resp, err := auth.Client().Do(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return nil // There was a token of before.
+		}
+	}
+	for verb, call := range createVerbs {
+		lost := errors.New("connection lost")
+		silent, err := api.New(sampleKey, api.WithHTTPClient(retrieveDoerFunc(func(*http.Request) (*http.Response, error) { return nil, lost })))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := call(t.Context(), silent, ask(nobody)); !errors.Is(err, lost) || !errors.Is(err, api.ErrUnknownOutcome) {
+			t.Errorf("%s by a Doer that does not report: %v", verb, err)
+		}
+		if err := call(t.Context(), retrieveClient(t, nobody), ask(auth.URL)); err == nil || errors.Is(err, api.ErrUnknownOutcome) {
+			t.Errorf("%s to nobody: %v", verb, err)
+		}
+		broken := retrieveServer(t, drained(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+		background := func(_ context.Context, req *http.Request) error {
+			*req = *req.WithContext(t.Context())
+			return nil
+		}
+		if err := call(t.Context(), broken, background); !errors.Is(err, api.ErrUnknownOutcome) {
+			t.Errorf("%s without the context: %v", verb, err)
+		}
+	}
+	if tokens.Load() != int32(len(createVerbs)) {
+		t.Errorf("%d tokens were asked for", tokens.Load())
+	}
+}
+
+// TestEditorsMayChangeWhatTheySee: header values are those of one request, none is nil, and what an editor
+// replaced is what the next one finds.
+func TestEditorsMayChangeWhatTheySee(t *testing.T) {
+	t.Parallel()
+	var got []http.Header
+	var bodies []string
+	client := retrieveServer(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got, bodies = append(got, r.Header), append(bodies, string(body))
+		createRaw(http.StatusOK, "application/json", `{"status":"success","choices":[{"messages":[{"content":"a"}]}]}`)(w, r)
+	})
+	shout := func(_ context.Context, req *http.Request) error {
+		for name := range req.Header {
+			req.Header[name][0] = strings.ToUpper(req.Header[name][0][:1]) + req.Header[name][0][1:]
+		}
+		return nil
+	}
+	replace := func(_ context.Context, req *http.Request) error {
+		const body = `{"agent_id":"general_translation","request_id":"mine","messages":[]}`
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		return nil
+	}
+	calls := []func(...api.RequestEditorFn) error{
+		func(editors ...api.RequestEditorFn) error {
+			return createResult(client.Retrieve(t.Context(), retrieveTask, editors...))
+		},
+		func(editors ...api.RequestEditorFn) error {
+			return createResult(client.Invoke(t.Context(), streamTranslation, editors...))
+		},
+	}
+	for i, call := range calls {
+		got, bodies = nil, nil
+		for _, editors := range [][]api.RequestEditorFn{nil, {shout}, nil, {replace, api.BodyFields(map[string]any{"extra": 1})}} {
+			if err := call(editors...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n, want := range []string{"en-US,en", "En-US,en", "en-US,en", "en-US,en"} {
+			if language := got[n].Get("Accept-Language"); language != want {
+				t.Errorf("call %d, request %d asks for %q", i, n, language)
+			}
+		}
+		if want := `{"agent_id":"general_translation","extra":1,"messages":[],"request_id":"mine"}`; bodies[3] != want {
+			t.Errorf("call %d sent %s", i, bodies[3])
+		}
+	}
+	failing := retrieveServer(t, drained(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	_, err := failing.Invoke(t.Context(), streamSlides, replace)
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.CallerRequestID != "mine" {
+		t.Errorf("%v does not name the id that was sent", err)
+	}
+}
+
+// TestLogHoldsNoBody: what the server wrote is not logged.
+func TestLogHoldsNoBody(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	client := retrieveServer(t, createRaw(http.StatusBadRequest, "application/json", `{"error":{"code":"1210","message":"the prompt was: a s3cret"}}`),
+		api.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	_, err := client.Retrieve(t.Context(), retrieveTask)
+	if !strings.Contains(err.Error(), "s3cret") || strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), "code 1210") {
+		t.Errorf("%v is logged as %s", err, &log)
+	}
+}
+
+// TestStreamCountsWhatItSkipped: corrupt events before the break are counted in its error.
+func TestStreamCountsWhatItSkipped(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]int{
+		"data: {x\n\n": 1, "data: {\"id\":\"1\"}\n\ndata: {x\n\ndata: {x\n\n": 2, "data: {x\n\ndata: {x\n\ndata: {x\n\n": 3, "data: {x\n\ndata: {\"id\":\"1\"}\n\n": 0,
+	} {
+		client := retrieveServer(t, createRaw(http.StatusOK, "text/event-stream", body))
+		var last error
+		for _, err := range client.Stream(t.Context(), streamTranslation) {
+			last = err
+		}
+		if e, ok := errors.AsType[*api.Error](last); !ok || e.Skipped != want {
+			t.Errorf("%q: %v, want %d skipped", body, last, want)
+		}
 	}
 }

@@ -99,7 +99,8 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 }
 
 // NewFromEnv is New with the key of the environment variable ZAI_API_KEY and, where it
-// is set, the base URL of ZAI_BASE_URL. Options win over the environment.
+// is set, the base URL of ZAI_BASE_URL. Options win over the environment, which
+// must be valid all the same.
 func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 	key := os.Getenv("ZAI_API_KEY")
 	if key == "" {
@@ -112,8 +113,8 @@ func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 }
 
 // WithTimeout bounds one attempt, from connecting to the last byte of the body read; of a stream
-// or a file, until it begins; of an upload, without the time it takes to send the file. The
-// default is 60 s. The context bounds the whole call, all attempts included.
+// or a file, until it begins; of an upload, without the time it takes to send the file. What request
+// editors take comes before. The default is 60 s. The context bounds the whole call, all attempts included.
 func WithTimeout(d time.Duration) ClientOption {
 	return withGuard("WithTimeout", d > 0, func(g *guard) { g.timeout = d })
 }

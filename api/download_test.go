@@ -1737,7 +1737,7 @@ func TestDownloadLog(t *testing.T) {
 			t.Fatalf("%d records, want 4:\n%s", len(lines), log)
 		}
 		for i, parts := range [][]string{
-			{"attempt=1", "status=500", "Internal Server Error"},
+			{"attempt=1", "status=500", "HTTP 500"},
 			{"attempt=2", "status=200", "after 10 of 1000 bytes"},
 			{"attempt=3", "status=200"},
 			{"attempt=1", "status=0", "http is for loopback only"},

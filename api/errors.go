@@ -139,6 +139,8 @@ type Error struct {
 	ConversationID string
 	// Events is the number of events of a stream that came before it broke.
 	Events int
+	// Skipped is the number of corrupt events between the last of those and the break.
+	Skipped int
 	// Result is the answer to a Submit that made no task; otherwise nil. It is left out of
 	// JSON because it may hold signed URLs.
 	Result *Result `json:"-"`

@@ -131,9 +131,9 @@ func (c *ClientWithResponses) download(ctx context.Context, opts []DownloadOptio
 
 // download makes one attempt.
 func (g *guard) download(caller context.Context, attempt int, d *download, address string, w io.Writer) (n int64, e *Error) {
-	start, status := time.Now(), 0
+	start, status, id := time.Now(), 0, ""
 	defer func() {
-		r := &Result{StatusCode: status}
+		r := &Result{StatusCode: status, RequestID: id}
 		if e != nil {
 			r, e.Op, e.StatusCode = nil, opDownload, status
 		}
@@ -150,7 +150,9 @@ func (g *guard) download(caller context.Context, attempt int, d *download, addre
 		return 0, e
 	}
 	defer func() { _ = resp.Body.Close() }()
+	id = requestID(resp.Header, &Result{})
 	if status = resp.StatusCode; status != http.StatusOK {
+		drain(resp)
 		return 0, f.refused(resp)
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -238,11 +240,19 @@ func (f *fetch) get(address string) (*http.Response, *Error) {
 		if resp.StatusCode/100 != 3 || location == "" {
 			return resp, nil
 		}
+		drain(resp)
 		_ = resp.Body.Close()
 		if hop == maxRedirects {
 			return nil, f.failed(fmt.Errorf("redirected more than %d times", maxRedirects), false)
 		}
 		u, err = u.Parse(location)
+	}
+}
+
+// drain reads a little more of an answer, so that its connection can be used again.
+func drain(resp *http.Response) {
+	if resp.StatusCode != http.StatusSwitchingProtocols { // Its body is the connection.
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	}
 }
 

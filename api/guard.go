@@ -118,6 +118,8 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 		err = g.cause(caller, ctx, err, key)
 	case resp == nil || resp.Body == nil:
 		err = errNoAnswer
+	case resp.StatusCode == http.StatusSwitchingProtocols: // Its body is the connection, which no context ends.
+		err = errors.Join(errSwitched, resp.Body.Close())
 	case resp.Request != nil && !sameOrigin(resp.Request.URL, g.origin):
 		err = errors.Join(errForeign, resp.Body.Close())
 	default:
@@ -133,7 +135,7 @@ func (g *guard) Do(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	answer.end()
-	return nil, &Error{Err: err, Attempts: 1, again: caller.Err() == nil && !errors.Is(err, errForeign)}
+	return nil, &Error{Err: err, Attempts: 1, again: caller.Err() == nil && !errors.Is(err, errForeign) && !errors.Is(err, errSwitched)}
 }
 
 // cause is what a failed exchange is reported with: why the caller's context ended, that
@@ -162,6 +164,7 @@ func (g *guard) cause(caller, attempt context.Context, err error, key string) er
 var (
 	errTimeout  = fmt.Errorf("the server took longer than WithTimeout or WithIdleTimeout allow: %w", context.DeadlineExceeded)
 	errNoAnswer = errors.New("the HTTP client gave no answer and no error")
+	errSwitched = errors.New("the server switched protocols (HTTP 101)")
 	errForeign  = errors.New("the HTTP client followed a redirect to another origin")
 )
 
@@ -196,12 +199,13 @@ type body struct {
 // of the stream bounds each event.
 func (b *body) isStream(contentType string) bool {
 	const endless = math.MaxInt64 - 1
-	if isEventStream(contentType, nil) { // Its headers came, and its first event takes its time.
-		b.timer.Reset(b.guard.idleTimeout)
-	}
+	declared := isEventStream(contentType, nil)
 	b.left = endless
 	b.small = bufio.NewReaderSize(readerFunc(b.masked), 4<<10+2*len(b.key))
 	for n := 1; ; {
+		if declared { // Its headers came, and its first event takes its time.
+			b.timer.Reset(b.guard.idleTimeout)
+		}
 		_, err := b.small.Peek(n) // Read gives the error again.
 		peeked, _ := b.small.Peek(b.small.Buffered())
 		begin := bytes.TrimLeft(peeked, blanks)
@@ -214,6 +218,9 @@ func (b *body) isStream(contentType string) bool {
 			_, _ = b.small.Discard(len(peeked) - len(begin))
 		} else if b.left -= endless - b.guard.maxBody; b.left < 0 {
 			b.small.Reset(readerFunc(b.bounded)) // It is too large already, which bounded says.
+		}
+		if declared && !b.stream {
+			b.timer.Reset(b.guard.timeout)
 		}
 		return b.stream
 	}
@@ -267,8 +274,8 @@ func (b *body) bounded(p []byte) (int, error) {
 	if b.left >= 0 && int64(len(p))-1 > b.left {
 		p = p[:b.left+1]
 	}
-	n, err := 0, error(nil)
-	if b.left >= 0 {
+	n, err := 0, b.attempt.Err() // Not every body looks at the context.
+	if b.left >= 0 && err == nil {
 		n, err = b.ReadCloser.Read(p)
 		b.left -= int64(n)
 	}

@@ -94,10 +94,9 @@ func (c *ClientWithResponses) invoke(ctx context.Context, request AgentRequest, 
 	editors = slices.Clip(append([]RequestEditorFn{streamable}, editors...))
 	var x *exchange
 	r, err := retry(ctx, g, func(n int) (*Result, *Error) {
-		var traced context.Context
-		x, traced = g.create(ctx, opInvoke, n)
-		params := &InvokeAgentParams{AcceptLanguage: &defaultLanguage[0]}
-		resp, err := c.InvokeAgentWithBody(traced, params, "application/json", bytes.NewReader(body), append(editors, x.once)...) //nolint:bodyclose // answer or the stream closes it.
+		x = g.create(ctx, opInvoke, n)
+		params := &InvokeAgentParams{AcceptLanguage: new(defaultLanguage)}
+		resp, err := c.InvokeAgentWithBody(ctx, params, "application/json", bytes.NewReader(body), append(editors, x.once)...) //nolint:bodyclose // answer or the stream closes it.
 		if x.stream = x.streamOf(resp, agent); x.stream != nil {
 			return nil, nil
 		}
@@ -163,23 +162,15 @@ type exchange struct {
 	broken   atomic.Bool // net/http would send it again: over HTTP/2, before an answer
 }
 
-// create begins the n-th attempt at a create. The context that it returns is to be used.
-func (g *guard) create(ctx context.Context, op string, n int) (*exchange, context.Context) {
+// create begins the n-th attempt at a create.
+func (g *guard) create(ctx context.Context, op string, n int) *exchange {
 	x := &exchange{guard: g, ctx: ctx, op: op, attempt: n, start: time.Now()}
 	x.reported.Store(g.traced)
-	return x, httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { x.reported.Store(true) },
-		WroteHeaderField: func(name string, _ []string) {
-			x.written.Store(true)
-			if strings.HasPrefix(name, ":") {
-				x.broken.Store(true)
-			}
-		},
-		GotFirstResponseByte: func() { x.broken.Store(false) },
-	})
+	return x
 }
 
-// once is the last editor of a create. It keeps net/http from sending the request twice: for an
+// once is the last editor of a create. It traces the request, which none of the requests is that editors
+// may have made, and keeps net/http from sending the request twice: for an
 // idempotency key that an editor of the caller set, even a nil one, and over HTTP/2 for a stream
 // that was reset with PROTOCOL_ERROR, which proves nothing. What is left is a connection that broke
 // before a byte was written.
@@ -202,6 +193,16 @@ func (x *exchange) once(ctx context.Context, req *http.Request) error {
 			return again()
 		}
 	}
+	*req = *req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{ //nolint:contextcheck // An editor may have set it.
+		GetConn: func(string) { x.reported.Store(true) },
+		WroteHeaderField: func(name string, _ []string) {
+			x.written.Store(true)
+			if strings.HasPrefix(name, ":") {
+				x.broken.Store(true)
+			}
+		},
+		GotFirstResponseByte: func() { x.broken.Store(false) },
+	}))
 	x.sent = true
 	return nil
 }

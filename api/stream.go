@@ -23,13 +23,13 @@ const maxSkipped = 3
 // Stream sends a request to an agent (POST /v1/agents) and yields its answer as it is
 // written: a Result for each event, with the piece of text or the tool call that is new in it. An
 // Accumulator folds them into one. The last Result has the Status success; those before it are
-// pending. A server that answers with one JSON object instead is one Result.
+// pending. Where the mark [DONE] alone ends the stream, the last Result is otherwise empty. A server that answers with one JSON object instead is one Result.
 //
 // An error is the last thing that is yielded. A failure before the stream is what Invoke would
 // return; a failure inside of it is a *TaskError, after the events before it; a stream that ends
 // before its answer is complete is an *Error that matches ErrInterrupted and ErrUnknownOutcome,
 // with the ConversationID, by which Conversation finds what was made so far. A corrupt event is
-// skipped and counted (Result.Skipped); three in a row end the stream with ErrMalformed, and an
+// skipped and counted (Result.Skipped, Error.Skipped); three in a row end the stream with ErrMalformed, and an
 // event larger than WithMaxBody ends it with ErrBodyTooLarge.
 //
 // WithTimeout holds until the answer begins and WithIdleTimeout for each read after that; the
@@ -141,7 +141,7 @@ func (s *stream) requestID() string { return requestID(s.resp.Header, &s.last) }
 func (s *stream) broken(err error) *Error {
 	return s.blame(&Error{
 		Op: s.op, StatusCode: s.resp.StatusCode, RequestID: s.requestID(), ConversationID: s.last.ConversationID,
-		Events: s.count, Attempts: s.attempt, Header: redactHeader(s.resp.Header), Err: err,
+		Events: s.count, Skipped: s.events.skipped, Attempts: s.attempt, Header: redactHeader(s.resp.Header), Err: err,
 	})
 }
 
@@ -202,6 +202,7 @@ func isEventStream(contentType string, body []byte) bool {
 type eventReader struct {
 	r       *bufio.Reader
 	max     int64 // bytes of one event
+	long    int   // bytes of the last line that did not fit into the buffer
 	afterCR bool  // a LF that comes next belongs to the CR before it
 	skipped int   // corrupt events before the last one
 }
@@ -248,7 +249,7 @@ func (e *eventReader) next() ([]byte, error) {
 }
 
 // line reads a line of at most limit bytes, without its end. A long one is gathered in pieces, which
-// leaves less garbage than a slice that grows.
+// leaves less garbage than a slice that grows, and the first piece has room for one like the last.
 func (e *eventReader) line(limit int64) ([]byte, error) {
 	var pieces [][]byte
 	for scanned := 0; ; {
@@ -270,20 +271,42 @@ func (e *eventReader) line(limit int64) ([]byte, error) {
 			return nil, fmt.Errorf("%w: an event of more than %d bytes", ErrBodyTooLarge, e.max)
 		case found:
 			e.afterCR = chunk[end] == '\r'
-			line := bytes.Join(append(pieces, chunk[:end]), nil)
+			line := e.join(pieces, chunk[:end])
 			_, _ = e.r.Discard(end + 1)
 			return line, nil
 		case err == nil:
 			scanned = end
 		case errors.Is(err, bufio.ErrBufferFull):
-			pieces = append(pieces, bytes.Clone(chunk))
+			if pieces == nil {
+				pieces = [][]byte{make([]byte, 0, e.long)}
+			}
+			if last := &pieces[len(pieces)-1]; cap(*last)-len(*last) >= end {
+				*last = append(*last, chunk...)
+			} else {
+				pieces = append(pieces, bytes.Clone(chunk))
+			}
 			limit -= int64(end)
 			_, _ = e.r.Discard(end)
 			scanned = 0
 		default:
-			line := bytes.Join(append(pieces, chunk), nil)
+			line := e.join(pieces, chunk)
 			_, _ = e.r.Discard(end)
 			return line, err
 		}
 	}
+}
+
+// join makes a line of its pieces and its rest, in the first piece if it is not much too large.
+func (e *eventReader) join(pieces [][]byte, rest []byte) []byte {
+	if pieces == nil {
+		return bytes.Clone(rest)
+	}
+	line := pieces[0]
+	if n := len(line) + len(rest); len(pieces) == 1 && n <= cap(line) && n >= cap(line)/2 {
+		line = append(line, rest...)
+	} else {
+		line = bytes.Join(append(pieces, rest), nil)
+	}
+	e.long = len(line) + len(line)/16
+	return line
 }

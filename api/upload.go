@@ -42,9 +42,9 @@ func (c *ClientWithResponses) Upload(ctx context.Context, filename string, conte
 	if err != nil {
 		return nil, invalid(opUpload, "%w", err)
 	}
-	x, traced := g.create(ctx, opUpload, 1)
+	x := g.create(ctx, opUpload, 1)
 	editors = append([]RequestEditorFn{f.announce}, editors...)
-	r, e := x.answer(c.UploadFileWithBody(traced, f.contentType, f, append(editors, x.once)...)) //nolint:bodyclose // answer closes it.
+	r, e := x.answer(c.UploadFileWithBody(ctx, f.contentType, f, append(editors, x.once)...)) //nolint:bodyclose // answer closes it.
 	if e != nil {
 		return nil, e
 	}

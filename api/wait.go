@@ -87,14 +87,15 @@ func (c *ClientWithResponses) Watch(ctx context.Context, task Task, opts ...Wait
 // WaitOption changes how Wait, Watch and WaitAll work.
 type WaitOption func(*waiter) error
 
-// Every polls at a fixed spacing, from an answer to the next poll, without jitter. After
+// Every polls at a fixed spacing, from an answer (or the return of OnPoll) to the next poll, without jitter. After
 // failed polls the spacing may be longer, up to 9 s, and a Retry-After still counts.
 func Every(d time.Duration) WaitOption {
 	return option(opRetrieve, "Every: the duration is not positive", d > 0, func(w *waiter) { w.every = d })
 }
 
 // Expect names the usual duration of such a task, counted from the start of the wait.
-// After the first look the polls begin shortly before it, and are close together around it.
+// After the first look that gave an answer, the polls begin shortly before it, and are close together
+// around it.
 // More than a year is refused.
 func Expect(d time.Duration) WaitOption {
 	return option(opRetrieve, "Expect: the duration is not positive, or more than a year", d > 0 && d <= maxExpect, func(w *waiter) { w.expect = d })
@@ -331,7 +332,7 @@ func (w *waiter) delay(n, failures int, elapsed time.Duration, r *Result, e *Err
 	switch {
 	case w.every > 0:
 		return max(w.every, least)
-	case elapsed < w.expect*9/10:
+	case elapsed < w.expect*9/10 && e == nil:
 		pause = w.expect*19/20 - elapsed
 	case elapsed < w.expect*2:
 		pause = min(max(w.expect/20, time.Second), 12*time.Second)

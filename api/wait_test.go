@@ -1232,3 +1232,17 @@ func TestWaitErrorZero(t *testing.T) {
 		}
 	}
 }
+
+// TestExpectAfterAFailedLook: Expect pauses only after an answer that says that the task goes on.
+func TestExpectAfterAFailedLook(t *testing.T) {
+	t.Parallel()
+	waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
+		task := waitAdd(srv, zaitest.TaskScript{})
+		srv.Enqueue(zaitest.HTMLError(502))
+		start := time.Now()
+		_, err := client.Wait(t.Context(), task, api.Expect(time.Hour))
+		if took := time.Since(start); err != nil || took > 15*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}

@@ -42,7 +42,8 @@ func (c *ClientWithResponses) WaitAll(ctx context.Context, tasks iter.Seq[Task],
 	}
 }
 
-// InFlight bounds the requests that a WaitAll makes at once. The default is 8.
+// InFlight bounds the requests that a WaitAll makes at once. The default is 8. Wait and Watch, which make
+// one, ignore it, and Waiting and Rate too.
 func InFlight(n int) WaitOption {
 	return option(opRetrieve, "InFlight: the number is not positive", n > 0, func(w *waiter) { w.inFlight = n })
 }

@@ -48,7 +48,7 @@ func (s *Server) Runs() []Run {
 // or Duration.
 //
 // What is answered at once and fails by its script is refused, as [Failed] does it, also where
-// a stream was asked for. A request whose request_id is that of a request still being answered,
+// a stream was asked for. A request whose request_id is that of a stream still being answered,
 // or of a task that no poll was told the end of, is refused with code 1231.
 func (s *Server) EnqueueTasks(scripts ...TaskScript) {
 	for _, script := range scripts {

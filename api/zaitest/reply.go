@@ -1,6 +1,7 @@
 package zaitest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,6 +44,14 @@ func Raw(status int, header http.Header, body string) Reply {
 func APIError(status int, code, message string) Reply {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		writeJSON(w, agentJSON, status, object{"error": object{"code": code, "message": message}})
+	}
+}
+
+// FlatError refuses the request with a code and a text at the top level of the answer, as the gateway was
+// recorded to do with HTTP 200: 500 and "404 NOT_FOUND" for a wrong path.
+func FlatError(status, code int, message string) Reply {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+		writeJSON(w, agentJSON, status, object{"code": code, "msg": message, "success": false})
 	}
 }
 
@@ -148,6 +157,11 @@ func (l lostWriter) Write(p []byte) (int, error) { return len(p), nil }
 // Slow waits for d, or until the client goes away, and then gives the reply, which may be nil.
 func Slow(d time.Duration, reply Reply) Reply {
 	return func(w http.ResponseWriter, r *http.Request, ordinary http.HandlerFunc) {
+		content, err := io.ReadAll(r.Body) // only then is it noticed that the client goes away
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(content))
 		select {
 		case <-time.After(d):
 			reply.give(w, r, ordinary)
@@ -157,7 +171,7 @@ func Slow(d time.Duration, reply Reply) Reply {
 	}
 }
 
-// WithHeader gives the reply, which may be nil, and adds a header to it.
+// WithHeader gives the reply, which may be nil, and sets a header of it, unless the reply sets that itself.
 func WithHeader(name, value string, reply Reply) Reply {
 	return func(w http.ResponseWriter, r *http.Request, ordinary http.HandlerFunc) {
 		w.Header().Set(name, value)

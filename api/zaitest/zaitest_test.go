@@ -534,6 +534,8 @@ func TestReplies(t *testing.T) {
 		{"raw, lying", zaitest.Raw(200, http.Header{"Content-Length": {"10"}}, "short"), 200, nil, "short", io.ErrUnexpectedEOF},
 		{"API error", zaitest.APIError(400, "1214", "no such <field>"), 400, http.Header{"Content-Type": {"application/json;charset=UTF-8"}},
 			`{"error":{"code":"1214","message":"no such <field>"}}`, nil},
+		{"flat error", zaitest.FlatError(200, 500, "404 NOT_FOUND"), 200, http.Header{"Content-Type": {"application/json;charset=UTF-8"}},
+			`{"code":500,"msg":"404 NOT_FOUND","success":false}`, nil},
 		{"rate limited", zaitest.RateLimited("1302", ""), 429, http.Header{"Retry-After": nil},
 			`{"error":{"code":"1302","message":"too much is asked for"}}`, nil},
 		{"rate limited for a time", zaitest.RateLimited("1305", "3"), 429, http.Header{"Retry-After": {"3"}},
@@ -988,4 +990,28 @@ func TestHandler(t *testing.T) {
 	if got := poll(client, srv, id); got.err == nil {
 		t.Error(got)
 	}
+}
+
+// TestSlowNoticesTheClient: a client that goes away in the middle of a wait ends it, whatever it sent.
+func TestSlowNoticesTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := zaitest.NewUnstartedServer()
+		client := &http.Client{Transport: srv.Transport()}
+		srv.Enqueue(zaitest.Slow(time.Hour, nil))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+"/paas/v4/files", bytes.NewReader(make([]byte, 2<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		resp, err := client.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	}) // No goroutine is left.
 }
