@@ -28,7 +28,8 @@ const (
 //
 // An answer that says failed is a *TaskError, also inside HTTP 200. Any other failure is an
 // *Error; what is wrong with a request is said before it is sent (ErrInvalidRequest). An
-// answer of an abnormal FinishReason is incomplete and no error.
+// answer of an abnormal FinishReason is incomplete and no error. Accept and Accept-Encoding are set after
+// the editors of the client and before those of the call.
 //
 // Agents cost money, so a request is sent once. It is repeated only, within WithMaxAttempts, after
 // HTTP 429 with a code that proves that nothing was created (1302, 1303, 1305, 1312). An
