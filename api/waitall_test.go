@@ -480,9 +480,9 @@ func TestWaitAllInput(t *testing.T) {
 // many tasks do not use the rate up while none is polled.
 func TestWaitAllGivesTurnsBack(t *testing.T) {
 	t.Parallel()
-	for _, waiting := range []int{50, 70, 1000} {
+	for _, waiting := range []int{50, 70, 300} {
 		waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
-			const period = 20 * time.Minute
+			const period = 10 * time.Minute
 			ctx, cancel := context.WithTimeout(t.Context(), period)
 			defer cancel()
 			ended := 0
