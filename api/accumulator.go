@@ -13,7 +13,7 @@ import (
 // usage and reason to finish. The zero value is ready for use. It is not safe for concurrent use.
 type Accumulator struct {
 	// MaxBody bounds the bytes of the texts, tool calls and addresses, and of what stands beside those that
-	// stay apart, of which there may be 65,536. 0 means 16 MiB.
+	// stay apart, of which there may be one for each 256 bytes, and at least 1,024. 0 means 16 MiB.
 	MaxBody int64
 	// Skipped is the number of corrupt events that the stream passed over.
 	Skipped int
@@ -27,10 +27,6 @@ type Accumulator struct {
 	runs     []*toolRun          // that were written in pieces
 	size     int64
 }
-
-// maxPieces bounds the messages of an accumulated Result, and its videos: each takes some hundred bytes,
-// however short it is.
-const maxPieces = 1 << 16
 
 // toolRun is a tool call that comes in pieces.
 type toolRun struct {
@@ -52,8 +48,13 @@ func (a *Accumulator) Add(event *Result) error {
 	for i := range event.VideoResult {
 		size += int64(len(event.VideoResult[i].URL) + len(event.VideoResult[i].CoverImageURL))
 	}
-	if limit := cmp.Or(a.MaxBody, defaultMaxBody); size > limit || max(len(a.messages), len(a.result.VideoResult)) > maxPieces {
+	limit := cmp.Or(a.MaxBody, defaultMaxBody)
+	if size > limit {
 		return fmt.Errorf("%w of %d bytes: the texts of a stream", ErrBodyTooLarge, limit)
+	}
+	// Each takes some hundred bytes, however short it is.
+	if n := max(len(a.messages), len(a.result.VideoResult)); int64(n) > max(limit/256, 1024) {
+		return fmt.Errorf("%w of %d bytes: a stream of %d pieces", ErrBodyTooLarge, limit, n)
 	}
 	a.size = size
 	a.Skipped += event.Skipped

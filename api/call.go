@@ -96,7 +96,7 @@ func retry[T any](ctx context.Context, g *guard, attempt func(n int) (T, *Error)
 			return r, e
 		}
 		if !sleep(ctx, delay) {
-			e.Err = errors.Join(e.Err, g.cause(ctx, ctx, ctx.Err(), ""))
+			e.again, e.Err = false, errors.Join(e.Err, g.cause(ctx, ctx, ctx.Err(), ""))
 			return r, e
 		}
 	}
@@ -120,12 +120,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // answer reads what one attempt gave: a Result, or why there is none.
 func (g *guard) answer(ctx context.Context, op string, resp *http.Response, err error) (*Result, *Error) {
 	if err != nil {
-		e, ok := err.(*Error) //nolint:errorlint // One that is wrapped tells of another call, and so does one with an Op.
-		if !ok || e.Op != "" {
-			e = &Error{Err: g.editing(ctx, err)}
+		own, ok := err.(*Error) //nolint:errorlint // One that is wrapped tells of another call, and so does one with an Op.
+		if !ok || own.Op != "" {
+			return nil, &Error{Op: op, Err: g.editing(ctx, err)}
 		}
+		e := *own // Whoever made it may keep it.
 		e.Op = op
-		return nil, e
+		return nil, &e
 	}
 	data, err := g.readAll(resp)
 	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
@@ -177,6 +178,11 @@ func (g *guard) answer(ctx context.Context, op string, resp *http.Response, err 
 func (g *guard) editing(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return g.cause(ctx, ctx, err, "")
+	}
+	if of, ok := errors.AsType[ours](err); ok {
+		if _, plain := of.(sentinel); !plain {
+			err = &causeError{err} // of another call, as one for a token
+		}
 	}
 	if text := redact(err.Error()); text != err.Error() {
 		return &maskedError{text: text, err: err}

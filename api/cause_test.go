@@ -458,3 +458,102 @@ func TestStreamCountsWhatItSkipped(t *testing.T) {
 		}
 	}
 }
+
+// invalidCauseError is an error of a caller that takes itself for one of this package.
+type invalidCauseError struct{}
+
+func (invalidCauseError) Error() string        { return "the order was withdrawn" }
+func (invalidCauseError) Is(target error) bool { return target == api.ErrInvalidRequest }
+
+// TestCausesThatSayAnything: what a caller ends a context with does not say that nothing was sent.
+func TestCausesThatSayAnything(t *testing.T) {
+	t.Parallel()
+	for verb, call := range createVerbs {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		client := retrieveServer(t, drained(func(_ http.ResponseWriter, r *http.Request) {
+			cancel(invalidCauseError{})
+			<-r.Context().Done()
+		}))
+		if err := call(ctx, client); !errors.Is(err, api.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// endingBody gives its content, ends the context, and only then says that this was all, as HTTP/2 does.
+type endingBody struct {
+	content io.Reader
+	end     func()
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.content.Read(p)
+	if n == 0 || err != nil {
+		return n, err
+	}
+	b.end()
+	return n, nil
+}
+
+// TestAnswersThatCameWhole: an answer that was received before the context ended counts.
+func TestAnswersThatCameWhole(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	client, err := api.New(sampleKey, api.WithHTTPClient(&http.Client{Transport: verbTransport(func(req *http.Request) (*http.Response, error) {
+		content := strings.NewReader(`{"status":"pending","agent_id":"vidu_template_agent","async_id":"1"}`)
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(&endingBody{content, cancel}), ContentLength: -1, Request: req}, nil
+	})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := client.Submit(ctx, api.NewVideoRequest(api.TemplateBodyShake, createPicture, ""))
+	if err != nil || task.AsyncID != "1" || ctx.Err() == nil {
+		t.Errorf("got %v, %v", task, err)
+	}
+}
+
+// TestEditorsThatCall: a create within the editor of another one is not that other one, and what an editor
+// keeps is not written into.
+func TestEditorsThatCall(t *testing.T) {
+	t.Parallel()
+	lost := retrieveServer(t, createRaw(http.StatusBadGateway, "text/html", ""))
+	_, kept := api.ParseTask("no task")
+	text := kept.Error()
+	for name, editor := range map[string]api.RequestEditorFn{
+		"a lost upload": func(ctx context.Context, _ *http.Request) error {
+			_, err := lost.Upload(ctx, "a.txt", strings.NewReader("a"))
+			return err
+		},
+		"kept": func(context.Context, *http.Request) error { return kept },
+	} {
+		client, err := api.New(sampleKey, api.WithHTTPClient(optionsNever(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for verb, call := range createVerbs {
+			err := call(t.Context(), client, editor)
+			if err == nil || errors.Is(err, api.ErrUnknownOutcome) || errors.Is(err, api.ErrServer) || kept.Error() != text {
+				t.Errorf("%s, %s: %v, and %v", verb, name, err, kept)
+			}
+		}
+	}
+}
+
+// TestPiecesOfAWholeStream: an answer to a poll that comes in many pieces is whole.
+func TestPiecesOfAWholeStream(t *testing.T) {
+	t.Parallel()
+	const pieces = 70_000
+	var events strings.Builder
+	for n := range pieces {
+		fmt.Fprintf(&events, "data: {\"choices\":[{\"messages\":[{\"phase\":\"p%d\",\"content\":\"a\"}]}]}\n\n", n%2)
+	}
+	events.WriteString("data: {\"choices\":[{\"finish_reason\":\"length\",\"messages\":[{\"content\":\"THE END\"}]}]}\n\ndata: [DONE]\n\n")
+	client := retrieveServer(t, createRaw(http.StatusOK, "text/event-stream", events.String()))
+	r, err := client.Retrieve(t.Context(), retrieveTask)
+	if err != nil || len(r.Text()) != pieces+len("THE END") || r.FinishReason() != api.FinishLength {
+		t.Errorf("got %v, %v", r, err)
+	}
+	if _, err := client.Invoke(t.Context(), streamTranslation); !errors.Is(err, api.ErrBodyTooLarge) || !strings.Contains(err.Error(), "pieces") {
+		t.Errorf("Invoke: %v", err)
+	}
+}

@@ -284,8 +284,8 @@ func (*Error) ours()     {}
 func (*TaskError) ours() {}
 func (*WaitError) ours() {}
 
-// causeError is the cause of a context that holds an error of another call, which is none of this one:
-// it is shown and can be compared, but what it is does not show through.
+// causeError is the cause of a context, or the failure of a request editor, that holds an error of another
+// call, which is none of this one: it is shown and can be compared, but what it is does not show through.
 type causeError struct{ err error }
 
 func (e *causeError) Error() string { return e.err.Error() }

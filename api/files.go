@@ -152,7 +152,6 @@ func (g *guard) download(caller context.Context, attempt int, d *download, addre
 	defer func() { _ = resp.Body.Close() }()
 	id = requestID(resp.Header, &Result{})
 	if status = resp.StatusCode; status != http.StatusOK {
-		drain(resp)
 		return 0, f.refused(resp)
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -240,19 +239,11 @@ func (f *fetch) get(address string) (*http.Response, *Error) {
 		if resp.StatusCode/100 != 3 || location == "" {
 			return resp, nil
 		}
-		drain(resp)
 		_ = resp.Body.Close()
 		if hop == maxRedirects {
 			return nil, f.failed(fmt.Errorf("redirected more than %d times", maxRedirects), false)
 		}
 		u, err = u.Parse(location)
-	}
-}
-
-// drain reads a little more of an answer, so that its connection can be used again.
-func drain(resp *http.Response) {
-	if resp.StatusCode != http.StatusSwitchingProtocols { // Its body is the connection.
-		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	}
 }
 

@@ -274,8 +274,10 @@ func (b *body) bounded(p []byte) (int, error) {
 	if b.left >= 0 && int64(len(p))-1 > b.left {
 		p = p[:b.left+1]
 	}
-	n, err := 0, b.attempt.Err() // Not every body looks at the context.
-	if b.left >= 0 && err == nil {
+	n, err := 0, error(nil)
+	if context.Cause(b.attempt) == errTimeout { //nolint:errorlint // The value itself. Not every body looks at the context.
+		err = errTimeout
+	} else if b.left >= 0 {
 		n, err = b.ReadCloser.Read(p)
 		b.left -= int64(n)
 	}

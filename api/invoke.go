@@ -228,7 +228,8 @@ func (x *exchange) blame(e *Error) *Error {
 		return e
 	}
 	e.CallerRequestID = x.callerID
-	unsent := e.StatusCode == 0 && (errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
+	// When the context has ended, an error of the caller may be the cause, which may say anything.
+	unsent := e.StatusCode == 0 && (x.ctx.Err() == nil && errors.Is(e.Err, ErrInvalidRequest) || x.reported.Load() && !x.written.Load())
 	class, _ := classify(e.StatusCode, e.Code, e.Message, e.flat)
 	switch {
 	case unsent || class != nil && class != ErrServer: //nolint:errorlint // The class is the sentinel itself.

@@ -84,8 +84,14 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 	start := func(task Task) {
 		waiting[task] = struct{}{}
 		group.Go(func() {
-			e := ended{task, Outcome{Err: &Error{Op: opRetrieve, Err: errGoexit}}}
+			e, returned := ended{task: task}, false
 			defer func() {
+				if r := recover(); r != nil {
+					panic(r) // before anybody hears of an outcome
+				}
+				if !returned {
+					e.outcome.Err = &Error{Op: opRetrieve, Err: errGoexit}
+				}
 				select {
 				case done <- e:
 				case <-left:
@@ -95,6 +101,7 @@ func (w *waiter) all(ctx context.Context, tasks iter.Seq[Task], yield func(Task,
 				e.outcome = Outcome{Result: r, Err: err}
 				return true
 			})
+			returned = true
 		})
 	}
 	for task := range tasks {

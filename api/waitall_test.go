@@ -506,10 +506,10 @@ func TestWaitAllGivesTurnsBack(t *testing.T) {
 func TestWaitAllGoexit(t *testing.T) {
 	t.Parallel()
 	waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
-		bad, good := waitAdd(srv, zaitest.TaskScript{}), waitAdd(srv, zaitest.TaskScript{Pending: 2})
+		bad, good := waitAdd(srv, zaitest.TaskScript{Pending: 3}), waitAdd(srv, zaitest.TaskScript{Pending: 2})
 		got := map[api.Task]error{}
 		for task, o := range client.WaitAll(t.Context(), slices.Values([]api.Task{bad, good}), api.OnPoll(func(_ *api.Result, p api.Poll) {
-			if p.Task == bad {
+			if p.Task == bad && p.N == 2 {
 				runtime.Goexit()
 			}
 		})) {
