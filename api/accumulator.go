@@ -12,8 +12,9 @@ import (
 // text each for as long as they go on, tool calls in the order in which they began, the last
 // usage and reason to finish. The zero value is ready for use. It is not safe for concurrent use.
 type Accumulator struct {
-	// MaxBody bounds the bytes of the texts, tool calls and addresses, and of what stands beside those that
-	// stay apart, of which there may be one for each 256 bytes, and at least 1,024. 0 means 16 MiB.
+	// MaxBody bounds the bytes of the texts, tool calls and addresses, with the roles, phases and tags of
+	// those that are not joined to the one before. Of these there may be one for each 256 bytes of MaxBody, and
+	// always 1,024. 0 means 16 MiB.
 	MaxBody int64
 	// Skipped is the number of corrupt events that the stream passed over.
 	Skipped int

@@ -19,8 +19,8 @@ func BearerAuth(apiKey string) RequestEditorFn {
 
 // BearerAuthFunc asks source for the key of each request, so that keys can rotate and
 // short-lived tokens can be used. Source is called once for each attempt, with the context
-// of the call, which alone bounds it, possibly from several goroutines. Its error ends the call; in a wait it is a
-// poll that failed for a passing reason.
+// of the call, which alone bounds it, possibly from several goroutines. Its error ends the
+// call; in a wait it is a poll that failed for a passing reason.
 func BearerAuthFunc(source func(context.Context) (string, error)) RequestEditorFn {
 	return func(ctx context.Context, req *http.Request) error {
 		if source == nil {
@@ -52,8 +52,8 @@ func checkKey(key string) error {
 }
 
 // AcceptLanguage asks for the language of the server's texts. The description allows
-// only its default, en-US,en, which the verbs send; other tags, such as zh, are in use. It returns an error that
-// matches ErrInvalidRequest for a tag that no header can carry.
+// only its default, en-US,en, which the verbs send; other tags, such as zh, are in use. It
+// returns an error that matches ErrInvalidRequest for a tag that no header can carry.
 func AcceptLanguage(tag string) RequestEditorFn {
 	return func(_ context.Context, req *http.Request) error {
 		if tag == "" || strings.ContainsFunc(tag, func(r rune) bool { return r < ' ' || r > '~' }) {

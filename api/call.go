@@ -54,9 +54,9 @@ func (c *ClientWithResponses) read(ctx context.Context, g *guard, op string, n i
 }
 
 // post sends body as a read: a copy of what the generated code built once, because it
-// parses the base URL three times for each request it builds. The nil Idempotency-Key is
-// not sent: it lets net/http repeat the request on a new connection when the server has
-// closed an idle one.
+// parses the base URL three times for each request it builds. The nil Idempotency-Key, which
+// editors do not see, is not sent: it lets net/http repeat the request on a new connection
+// when the server has closed an idle one.
 func (c *ClientWithResponses) post(ctx context.Context, template *http.Request, body any, editors []RequestEditorFn) (*http.Response, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {

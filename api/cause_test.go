@@ -542,13 +542,13 @@ func TestEditorsThatCall(t *testing.T) {
 // TestPiecesOfAWholeStream: an answer to a poll that comes in many pieces is whole.
 func TestPiecesOfAWholeStream(t *testing.T) {
 	t.Parallel()
-	const pieces = 70_000
+	const pieces = 5_000 // An Accumulator of 1 MiB takes 4,096.
 	var events strings.Builder
 	for n := range pieces {
 		fmt.Fprintf(&events, "data: {\"choices\":[{\"messages\":[{\"phase\":\"p%d\",\"content\":\"a\"}]}]}\n\n", n%2)
 	}
 	events.WriteString("data: {\"choices\":[{\"finish_reason\":\"length\",\"messages\":[{\"content\":\"THE END\"}]}]}\n\ndata: [DONE]\n\n")
-	client := retrieveServer(t, createRaw(http.StatusOK, "text/event-stream", events.String()))
+	client := retrieveServer(t, createRaw(http.StatusOK, "text/event-stream", events.String()), api.WithMaxBody(1<<20))
 	r, err := client.Retrieve(t.Context(), retrieveTask)
 	if err != nil || len(r.Text()) != pieces+len("THE END") || r.FinishReason() != api.FinishLength {
 		t.Errorf("got %v, %v", r, err)

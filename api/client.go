@@ -39,8 +39,8 @@ const (
 // out of range, and for a base URL that is not plain and absolute: https (http only on
 // loopback), without user info, query and fragment. WithBaseURL takes what stands before the paths
 // of the API, such as DefaultServer; the suffix /paas/v4 or /coding/paas/v4 that the official
-// SDKs expect there is taken off. An option may put a Doer of its own
-// around the Client that it finds, which is that of the options before it.
+// SDKs expect there is taken off. An option may put a Doer of its own around the Client that
+// it finds, which is that of the options before it.
 func New(apiKey string, opts ...ClientOption) (*ClientWithResponses, error) {
 	if err := checkKey(apiKey); err != nil {
 		return nil, invalid("", "%w", err)
@@ -59,25 +59,25 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 	c := &Client{Server: DefaultServer, RequestEditors: []RequestEditorFn{auth}}
 	transport := defaultTransport()
 	_, g.traced = transport.(*http.Transport)
-	draft := &draft{guard: g, next: roundTrip(transport)}
+	d := &draft{guard: g, next: roundTrip(transport)}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("", "an option is nil")
 		}
-		c.Client = draft // What an option puts in its place may send through it.
+		c.Client = d // What an option puts in its place may send through it.
 		err := opt(c)
 		if parse, ok := err.(*url.Error); ok { //nolint:errorlint // That of WithBaseURL, which repeats the URL.
 			err = fmt.Errorf("base URL: %w", parse.Err)
 		}
-		if err == nil && c.Client != HttpRequestDoer(draft) {
+		if err == nil && c.Client != HttpRequestDoer(d) {
 			g.traced = false
-			draft, err = draft.with(c.Client)
+			d, err = d.with(c.Client)
 		}
 		if err != nil {
 			return nil, invalid("", "%w", err)
 		}
 	}
-	c.Client, g.next = g, draft.next
+	c.Client, g.next = g, d.next
 	for _, editor := range c.RequestEditors {
 		if editor == nil {
 			return nil, invalid("", "a request editor is nil")
@@ -99,8 +99,8 @@ func NewWithAuth(auth RequestEditorFn, opts ...ClientOption) (*ClientWithRespons
 }
 
 // NewFromEnv is New with the key of the environment variable ZAI_API_KEY and, where it
-// is set, the base URL of ZAI_BASE_URL. Options win over the environment, which
-// must be valid all the same.
+// is set, the base URL of ZAI_BASE_URL. Options win over the environment, which must be valid
+// all the same.
 func NewFromEnv(opts ...ClientOption) (*ClientWithResponses, error) {
 	key := os.Getenv("ZAI_API_KEY")
 	if key == "" {
@@ -148,14 +148,14 @@ func WithLogger(logger *slog.Logger) ClientOption {
 // withGuard makes an option of this package, which works only while New makes a client.
 func withGuard(name string, valid bool, set func(*guard)) ClientOption {
 	return func(c *Client) error {
-		draft, ok := c.Client.(*draft)
+		d, ok := c.Client.(*draft)
 		if !ok {
 			return fmt.Errorf("%s needs New, NewWithAuth or NewFromEnv", name)
 		}
 		if !valid {
 			return fmt.Errorf("%s: the value is not positive", name)
 		}
-		set(draft.guard)
+		set(d.guard)
 		return nil
 	}
 }

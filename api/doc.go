@@ -3,9 +3,8 @@
 //
 // # Levels
 //
-// The verbs are methods of [ClientWithResponses], which [New] makes; on one that NewClientWithResponses
-// made they refuse to work. Submit sends a request
-// that becomes a task, Wait and Watch poll it until it has ended, WaitAll does so for many, and
+// The verbs are methods of [ClientWithResponses], which [New] makes; on one that
+// NewClientWithResponses made they refuse to work. Submit sends a request that becomes a task, Wait and Watch poll it until it has ended, WaitAll does so for many, and
 // Retrieve looks once. Invoke returns an answer that comes at once, and Stream yields one as it
 // is written. Conversation reads the files of a deck, Upload sends a file, and Download and
 // DownloadFile fetch one. They return a [Result], one type for every answer, and errors that a
@@ -14,7 +13,8 @@
 // The generated methods, such as RetrieveAgentResultWithResponse, speak the wire format
 // as it is described. On a client that New made they are bounded and keep the key safe just
 // the same, but they are not retried, a refusal is no error of theirs, and a body that is not
-// JSON leaves their fields nil or, where it is declared as JSON, is an error without the HTTP status. A Result of theirs is read as tolerantly as any other.
+// JSON leaves their fields nil or, where it is declared as JSON, is an error without the HTTP
+// status. A Result of theirs is read as tolerantly as any other.
 //
 // # Results
 //

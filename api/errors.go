@@ -192,10 +192,11 @@ func (e *Error) Is(target error) bool {
 }
 
 // Retryable reports whether the failure is transient: the same request may succeed later. The
-// class decides, and where no answer came, whether a read was lost. It does not say that repeating a
-// create is safe: look for ErrUnknownOutcome first, because a lost answer may hide a task that was
-// accepted and is billed. ErrMalformed is not Retryable; reads have been repeated after it where that
-// may help.
+// class decides. Where no answer came, Retryable is true for a read that the connection or
+// WithTimeout ended, and false for a create. ErrMalformed is not Retryable; reads have been
+// repeated after it where that may help. Retryable does not say that repeating a create is safe:
+// look for ErrUnknownOutcome first, because a lost answer may hide a task that was accepted and
+// is billed.
 func (e *Error) Retryable() bool {
 	_, retryable := classify(e.StatusCode, e.Code, e.Message, e.flat)
 	return retryable || e.again && e.StatusCode == 0
@@ -273,7 +274,7 @@ type sentinel string
 
 func (s sentinel) Error() string { return string(s) }
 
-// ours is what tells of a call.
+// ours is an error that this package made for one call, and that says nothing of another.
 type ours interface {
 	error
 	ours()

@@ -78,7 +78,8 @@ func (c *ClientWithResponses) Download(ctx context.Context, address string, w io
 
 // DownloadFile is Download into a file: a temporary one in the same folder, which is
 // synced and takes the name path once it is complete, so that a broken download never looks
-// whole. It replaces a file, or a link, that is there, with the permissions of a new file. It starts again from zero after a passing failure and, because fresh addresses
+// whole. It replaces a file, or a link, that is there, with the permissions of a new file. It
+// starts again from zero after a passing failure and, because fresh addresses
 // may be answered so, after HTTP 404, within WithMaxAttempts.
 func (c *ClientWithResponses) DownloadFile(ctx context.Context, address, path string, opts ...DownloadOption) (int64, error) {
 	g, d, err := c.download(ctx, opts)

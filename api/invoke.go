@@ -170,9 +170,8 @@ func (g *guard) create(ctx context.Context, op string, n int) *exchange {
 	return x
 }
 
-// once is the last editor of a create. It traces the request, which none of the requests is that editors
-// may have made, and keeps net/http from sending the request twice: for an
-// idempotency key that an editor of the caller set, even a nil one, and over HTTP/2 for a stream
+// once is the last editor of a create. It traces this request, and not those that editors make of
+// their own, and keeps net/http from sending it twice: for an idempotency key that an editor of the caller set, even a nil one, and over HTTP/2 for a stream
 // that was reset with PROTOCOL_ERROR, which proves nothing. What is left is a connection that broke
 // before a byte was written.
 func (x *exchange) once(ctx context.Context, req *http.Request) error {

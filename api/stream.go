@@ -23,7 +23,8 @@ const maxSkipped = 3
 // Stream sends a request to an agent (POST /v1/agents) and yields its answer as it is
 // written: a Result for each event, with the piece of text or the tool call that is new in it. An
 // Accumulator folds them into one. The last Result has the Status success; those before it are
-// pending. Where the mark [DONE] alone ends the stream, the last Result is otherwise empty. A server that answers with one JSON object instead is one Result.
+// pending. Where the mark [DONE] alone ends the stream, the last Result is otherwise empty. A
+// server that answers with one JSON object instead is one Result.
 //
 // An error is the last thing that is yielded. A failure before the stream is what Invoke would
 // return; a failure inside of it is a *TaskError, after the events before it; a stream that ends

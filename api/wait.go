@@ -87,24 +87,23 @@ func (c *ClientWithResponses) Watch(ctx context.Context, task Task, opts ...Wait
 // WaitOption changes how Wait, Watch and WaitAll work.
 type WaitOption func(*waiter) error
 
-// Every polls at a fixed spacing, from an answer (or the return of OnPoll) to the next poll, without jitter. After
-// failed polls the spacing may be longer, up to 9 s, and a Retry-After still counts.
+// Every polls at a fixed spacing, from an answer, or the return of OnPoll, to the next poll,
+// without jitter. After failed polls the spacing may be longer, up to 9 s, and a Retry-After still counts.
 func Every(d time.Duration) WaitOption {
 	return option(opRetrieve, "Every: the duration is not positive", d > 0, func(w *waiter) { w.every = d })
 }
 
 // Expect names the usual duration of such a task, counted from the start of the wait.
-// After the first look that gave an answer, the polls begin shortly before it, and are close together
-// around it.
-// More than a year is refused.
+// After the first look that gave an answer, the polls begin shortly before it, and are close
+// together around it. More than a year is refused.
 func Expect(d time.Duration) WaitOption {
 	return option(opRetrieve, "Expect: the duration is not positive, or more than a year", d > 0 && d <= maxExpect, func(w *waiter) { w.expect = d })
 }
 
 const maxExpect = 365 * 24 * time.Hour
 
-// MaxWait bounds the wait for one task. The context bounds it too, and both ends of a wait match
-// context.DeadlineExceeded. Without it there is no such bound; 0 is refused.
+// MaxWait bounds the wait for one task; the *WaitError then matches context.DeadlineExceeded.
+// The context bounds it too. Without MaxWait there is no such bound; 0 is refused.
 func MaxWait(d time.Duration) WaitOption {
 	return option(opRetrieve, "MaxWait: the duration is not positive", d > 0, func(w *waiter) { w.maxWait = d })
 }

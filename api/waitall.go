@@ -25,8 +25,8 @@ type Outcome struct {
 //
 // Tasks are read as there is room (Waiting), and reading them must not block. A task that is
 // among those now waited for is dropped. When the context ends, every task that was read
-// is yielded, and no more are read: the error of the context tells. Leaving the loop stops
-// everything, and no goroutine is left. An option that makes no sense is yielded once, with the zero Task.
+// is yielded, and no more are read, so look at the error of the context: some may be left. Leaving
+// the loop stops everything, and no goroutine is left. An option that makes no sense is yielded once, with the zero Task.
 func (c *ClientWithResponses) WaitAll(ctx context.Context, tasks iter.Seq[Task], opts ...WaitOption) iter.Seq2[Task, Outcome] {
 	return func(yield func(Task, Outcome) bool) {
 		w, err := c.waiter(ctx, opts)
@@ -42,8 +42,8 @@ func (c *ClientWithResponses) WaitAll(ctx context.Context, tasks iter.Seq[Task],
 	}
 }
 
-// InFlight bounds the requests that a WaitAll makes at once. The default is 8. Wait and Watch, which make
-// one, ignore it, and Waiting and Rate too.
+// InFlight bounds the requests that a WaitAll makes at once. The default is 8. Wait and Watch
+// ignore it, and Waiting and Rate too, because they make one request at a time.
 func InFlight(n int) WaitOption {
 	return option(opRetrieve, "InFlight: the number is not positive", n > 0, func(w *waiter) { w.inFlight = n })
 }

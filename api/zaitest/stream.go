@@ -88,8 +88,8 @@ func pieces(text, end string) []string {
 }
 
 // SlidesEvents returns a stream as the agent of slides was recorded: it thinks, searches,
-// writes the slides in pieces of HTML, whose quotes and line ends are escaped, with a mark after each call, says that they are ready,
-// and stops, without [DONE]. The pages are HTML, and by default there are two.
+// writes the slides in pieces of HTML, whose quotes and line ends are escaped, with a mark
+// after each call, says that they are ready, and stops, without [DONE]. The pages are HTML, and by default there are two.
 func SlidesEvents(pages ...string) []Event {
 	if len(pages) == 0 {
 		pages = []string{"<!DOCTYPE html>\n<div class=\"slide\">One</div>", "<!DOCTYPE html>\n<div class=\"slide\">Two</div>"}
