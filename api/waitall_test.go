@@ -480,7 +480,7 @@ func TestWaitAllInput(t *testing.T) {
 // many tasks do not use the rate up while none is polled.
 func TestWaitAllGivesTurnsBack(t *testing.T) {
 	t.Parallel()
-	for _, waiting := range []int{50, 70, 300} {
+	for _, waiting := range []int{50, 70} {
 		waitIn(t, func(t *testing.T, srv *zaitest.Server, client *api.ClientWithResponses) {
 			const period = 10 * time.Minute
 			ctx, cancel := context.WithTimeout(t.Context(), period)
