@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // BigModelServer is the sister host in mainland China. It takes the same key and serves
@@ -178,7 +179,7 @@ func baseURL(s string) (*url.URL, error) {
 		return nil, errors.New("it holds a query")
 	case strings.Contains(s, "#"):
 		return nil, errors.New("it holds a fragment")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || !utf8.ValidString(u.Host):
 		return nil, errors.New("it is not an absolute https URL")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return nil, errors.New("http is for loopback only: use https")

@@ -45,6 +45,10 @@ func FuzzBaseURL(f *testing.F) {
 			return
 		}
 		u, err := url.Parse(base)
+		if err == nil {
+			// The generated option hands it on as net/url writes it, which for "https:/%2Fhost/ " has a host.
+			u, err = url.Parse(u.String())
+		}
 		if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" || u.Hostname() == "" {
 			t.Fatalf("New takes %q: %+v, %v", base, u, err)
 		}

@@ -71,6 +71,7 @@ func TestNewChecksTheBaseURL(t *testing.T) {
 		"/api":                             "absolute",
 		"https://":                         "absolute",
 		"https:api.z.ai":                   "absolute",
+		"https://%80":                      "absolute",
 		"ftp://api.z.ai":                   "absolute",
 		"http://api.z.ai/api":              "loopback",
 		"http://127.0.0.1.example.com/api": "loopback",
