@@ -93,6 +93,7 @@ func referenceOutcome(status int, top referenceObject) sampleReading { // 7.6
 	r.collect(top)
 	r.findError(top)
 	ok := status >= 200 && status <= 299
+	has := func(key string) bool { _, ok := top[key]; return ok } // also where it is null
 	switch {
 	case r.failed && ok && (hasWord || r.AsyncID != ""):
 		r.Outcome, r.Status = "task_failed", api.StatusFailed
@@ -109,7 +110,7 @@ func referenceOutcome(status int, top referenceObject) sampleReading { // 7.6
 		r.Outcome, r.Status = "pending", api.StatusPending
 	case r.Finish != "":
 		r.Outcome, r.Status = "success", api.StatusSuccess
-	case top["choices"] != nil || top["agent_id"] != nil || top["conversation_id"] != nil || top["id"] != nil:
+	case has("choices") || has("agent_id") || has("conversation_id") || has("id"):
 		return sampleReading{Outcome: "no_status"}
 	default:
 		return sampleReading{Outcome: "malformed"}
