@@ -130,9 +130,12 @@ func (g *guard) answer(ctx context.Context, op string, resp *http.Response, err 
 	}
 	data, err := g.readAll(resp)
 	key := resp.Body.(*body).key //nolint:forcetypeassert // The guard made it.
-	r, v := &Result{}, unread
+	var r *Result
+	v := unread
 	if err == nil || resp.StatusCode/100 != 2 {
 		r, v = decode(resp.StatusCode, resp.Header.Get("Content-Type"), data)
+	} else {
+		r = &Result{}
 	}
 	r.hide(key)
 	r.RequestID = requestID(resp.Header, r)
