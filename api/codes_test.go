@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"example.com/zai/api"
@@ -110,6 +111,15 @@ var codesStatuses = []struct {
 var codesUnknown = []api.ErrorCode{
 	"", "0", "1", "200", "402", "405", "408", "409", "425", "501", "505", "599", "999", "1006", "1099", "1114", "1122", "1201", "1216", "1223",
 	"1232", "1262", "1299", "1306", "1307", "1322", "1400", "9999", "01113", " 1113", "1113.0", "-2", "overloaded_error", "RATE_LIMITED",
+}
+
+// codesAll are the codes of the table, and those of none.
+func codesAll() []api.ErrorCode {
+	all := slices.Clone(codesUnknown)
+	for _, row := range codesTable {
+		all = append(all, row.code)
+	}
+	return all
 }
 
 // codesSentinel names the sentinel of a category; unknown and no category have none.

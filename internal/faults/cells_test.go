@@ -184,7 +184,7 @@ func outcome(t *testing.T, v verb, w *world, settle func(), client *api.ClientWi
 	var err error
 	labeled(t, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 5*ample)
-		defer cancel()
+		t.Cleanup(cancel) // After it is looked for what is left: what waits for the caller's context is a leak, too.
 		err = call(ctx, client)
 		if ctx.Err() != nil {
 			t.Errorf("no limit of the client ended the call: %v", err)

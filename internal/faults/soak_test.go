@@ -207,7 +207,7 @@ func (s *soak) submit(ctx context.Context, c chance) {
 		tries = 30  // far more than the worst of the tasks needs, which is printed
 	)
 	ctx, giveUp := context.WithCancel(ctx)
-	defer giveUp()
+	s.Cleanup(giveUp) // After it is looked for what is left.
 	for from := 0; from < len(s.tasks); from += batch {
 		part := s.tasks[from:min(from+batch, len(s.tasks))]
 		for k := from; k < from+len(part); k++ {

@@ -30,14 +30,16 @@ func TestEveryByte(t *testing.T) {
 			for lane := range lanes {
 				t.Run(fmt.Sprint("lane", lane), func(t *testing.T) {
 					t.Parallel()
-					for n := lane * stride; n < request; n += lanes * stride {
-						if n > 0 { // or there is nothing yet to break
-							sweep(t, v, breakage{true, after(n), manner(n % 2)}, n, request)
+					labeled(t, func(ctx context.Context) {
+						for n := lane * stride; n < request; n += lanes * stride {
+							if n > 0 { // or there is nothing yet to break
+								sweep(ctx, t, v, breakage{true, after(n), manner(n % 2)}, n, request)
+							}
 						}
-					}
-					for n := lane * stride; n < answer; n += lanes * stride {
-						sweep(t, v, breakage{false, after(n), manner(n % 2)}, n, answer)
-					}
+						for n := lane * stride; n < answer; n += lanes * stride {
+							sweep(ctx, t, v, breakage{false, after(n), manner(n % 2)}, n, answer)
+						}
+					}, func() {})
 				})
 			}
 		})
@@ -71,19 +73,19 @@ func sizes(t *testing.T, v verb) (request, answer int) {
 }
 
 // sweep makes one call whose request or answer ends after n of its bytes.
-func sweep(t *testing.T, v verb, b breakage, n, size int) {
+func sweep(ctx context.Context, t *testing.T, v verb, b breakage, n, size int) {
 	t.Helper()
-	t.Run(fmt.Sprint(n), func(t *testing.T) { sweepOne(t, v, b, n, size) })
+	ctx, cancel := context.WithTimeout(ctx, ample)
+	t.Cleanup(cancel) // After it is looked for what is left.
+	t.Run(fmt.Sprint(n), func(t *testing.T) { sweepOne(ctx, t, v, b, n, size) })
 }
 
-func sweepOne(t *testing.T, v verb, b breakage, n, size int) {
+func sweepOne(ctx context.Context, t *testing.T, v verb, b breakage, n, size int) {
 	t.Helper()
 	w := newWorld(t, nil)
 	r := newRelay(t, w.addr, func(int) *breakage { return &b })
 	d := &dialer{path: r.addr}
 	client, transport := newClient(t, w, d.dial, nil, api.WithTimeout(ample), api.WithIdleTimeout(ample), api.WithMaxAttempts(1))
-	ctx, cancel := context.WithTimeout(t.Context(), ample)
-	defer cancel()
 	err := v.prepare(t, w)(ctx, client)
 	d.settle(t, w, transport)()
 
