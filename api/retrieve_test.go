@@ -515,6 +515,10 @@ func TestRetrieveMasksTheKey(t *testing.T) {
 		"truncated success": func(w http.ResponseWriter) {
 			fmt.Fprintf(w, `{"status":"success","id":%q,"choices":[{"message":[{"content":[{"video_url":"https://x.example/a.mp4?Signature=abc`, retrieveKey)
 		},
+		"refused in words": func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":{"code":"1210","message":"words of the server"}}`)
+		},
 		"failed task": func(w http.ResponseWriter) {
 			fmt.Fprintf(w, `{"status":"failed","error":{"code":"1","message":"%s https://x.example/a?Signature=abc"}}`, retrieveKey)
 		},
@@ -544,11 +548,12 @@ func TestRetrieveMasksTheKey(t *testing.T) {
 		}
 		raw, _ := client.RetrieveAgentResultWithResponse(t.Context(), nil, retrieveTask)
 		if raw != nil {
-			retrieveHoldsNo(t, retrieveKey, string(raw.Body), raw.HTTPResponse.Header, raw, client)
+			retrieveHoldsNo(t, retrieveKey, string(raw.Body), raw.HTTPResponse.Header, raw.HTTPResponse.Status, raw, client)
 		}
 	}
 	retrieveHoldsNo(t, retrieveKey, logged.String())
 	retrieveHoldsNo(t, "Signature", logged.String())
+	retrieveHoldsNo(t, "words of the server", logged.String())
 	for _, want := range []string{`"operation":"retrieveAgentResult"`, `"status":401`, `"attempt":1`, `"duration":`, `"request_id":`} {
 		if !strings.Contains(logged.String(), want) {
 			t.Errorf("the log has no %s: %s", want, logged.String())
