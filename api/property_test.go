@@ -308,7 +308,22 @@ func TestPropertyRetrieve(t *testing.T) {
 }
 
 // FuzzMutation is TestPropertyRetrieve, led by coverage.
-func FuzzMutation(f *testing.F) { f.Fuzz(rapid.MakeFuzz(propertyRetrieve(f))) }
+func FuzzMutation(f *testing.F) {
+	for seed := range byte(20) {
+		choices := make([]byte, 1<<10)
+		_, _ = rand.NewChaCha8([32]byte{seed}).Read(choices)
+		f.Add(choices)
+	}
+	check := rapid.MakeFuzz(propertyRetrieve(f))
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		defer func() {
+			if t.Skipped() {
+				t.Errorf("%d bytes of choices were too few to reach the check", len(choices))
+			}
+		}()
+		check(t, append(slices.Clip(choices), make([]byte, 4<<10)...)) // Zeros, of which each is the first choice.
+	})
+}
 
 // TestPropertyBound: whatever the answer, one longer than WithMaxBody is ErrBodyTooLarge, with an
 // excerpt that is no longer, and any other is read as if there were no bound.
