@@ -60,7 +60,7 @@ func TestPinned(t *testing.T) {
 			if strings.Contains(line, "uses:") && !commit.MatchString(line) {
 				t.Errorf("%s: not pinned to a commit, with its version behind: %s", name, line)
 			}
-			if regexp.MustCompile(`curl|wget|go install|npm|pip`).MatchString(line) {
+			if regexp.MustCompile(`curl|wget|go install|go run|go tool|@latest|npm|pip`).MatchString(line) {
 				t.Errorf("%s fetches what nobody pins: %s", name, line)
 			}
 			if strings.Contains(line, "pull_request_target") {
@@ -70,9 +70,9 @@ func TestPinned(t *testing.T) {
 	}
 	makefile := read(t, "Makefile")
 	for name, text := range map[string]string{"the Makefile": makefile, ".ci/run": read(t, ".ci/run"), "gen.go": read(t, "gen.go")} {
-		for _, match := range regexp.MustCompile(`\b(?:run|install|get|tool) +[\w./-]+@(\S+)`).FindAllStringSubmatch(text, -1) {
+		for _, match := range regexp.MustCompile(`[\w-]+\.[a-z]+/[\w./-]+@([^\s'"]+)`).FindAllStringSubmatch(text, -1) {
 			if !regexp.MustCompile(`^(?:v\d+\.\d+\.\d+|\$\(\w+_VERSION\))$`).MatchString(match[1]) {
-				t.Errorf("%s runs a tool at %s", name, match[1])
+				t.Errorf("%s names a tool at %s", name, match[1])
 			}
 		}
 	}
@@ -95,9 +95,14 @@ func TestPinned(t *testing.T) {
 	}
 }
 
-// TestFuzzTargets finds kept inputs of each fuzz target, and no inputs of a target that is gone.
+// TestFuzzTargets finds kept inputs of each fuzz target, no inputs of a target that is gone, and how long each runs.
 func TestFuzzTargets(t *testing.T) {
 	t.Parallel()
+	for name, run := range map[string]string{"Makefile": "$(MAKE) fuzz FUZZTIME=5s\n", filepath.Join(".github", "workflows", "nightly.yml"): "run: make fuzz FUZZTIME=30s\n"} {
+		if !strings.Contains(read(t, name), run) {
+			t.Errorf("%s does not run %q", name, run)
+		}
+	}
 	targets := map[string]bool{}
 	for _, dir := range []string{"api", "internal/spec"} {
 		for _, match := range regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllStringSubmatch(readAll(t, dir+"/*_test.go"), -1) {
