@@ -166,7 +166,7 @@ func TestRetrieveAllocations(t *testing.T) {
 }
 
 // BenchmarkWaitAll compares one poll of a WaitAll for many tasks, each of which succeeds at
-// its tenth poll, with as many calls in a row by hand.
+// its tenth poll, with as many calls in a row by hand, and by the generated method.
 func BenchmarkWaitAll(b *testing.B) {
 	answers := costAnswers(b)
 	polls := 0
@@ -182,13 +182,22 @@ func BenchmarkWaitAll(b *testing.B) {
 		return body.RoundTrip(req)
 	})}
 	client, err := api.New("id.secret", api.WithHTTPClient(doer))
-	if err != nil {
-		b.Fatal(err)
+	raw, err2 := api.NewClientWithResponses(api.DefaultServer, api.WithHTTPClient(doer))
+	if err != nil || err2 != nil {
+		b.Fatal(err, err2)
 	}
 	b.Run("poll/plain", func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
 			if _, err := plainRetrieve(b.Context(), doer, api.DefaultServer+asyncResult, api.Task{AgentID: api.AgentViduTemplate, AsyncID: "1"}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("poll/raw", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if _, err := raw.RetrieveAgentResultWithResponse(b.Context(), nil, api.Task{AgentID: api.AgentViduTemplate, AsyncID: "1"}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"example.com/zai/api"
 )
 
 // benchChunk is what a caller would write by hand for the events of a stream, of one shape.
@@ -47,7 +49,7 @@ var benchShapes = map[string][2]string{
 }
 
 // BenchmarkStreamCall compares Stream with a loop over bufio and encoding/json that is written by
-// hand: the same events, from memory, by the length of their texts.
+// hand, and with one around the generated call: the same events, from memory, by the length of their texts.
 func BenchmarkStreamCall(b *testing.B) {
 	const total = 2 << 20
 	for _, shape := range []string{"published", "recorded"} {
@@ -63,11 +65,16 @@ func BenchmarkStreamCall(b *testing.B) {
 			doer := &http.Client{Transport: verbTransport(func(req *http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(body()), ContentLength: -1, Request: req}, nil
 			})}
+			raw, err := api.NewClient(api.DefaultServer, api.WithHTTPClient(doer))
+			if err != nil {
+				b.Fatal(err)
+			}
 			for _, way := range []struct {
 				name string
 				read func() (int, error)
 			}{
 				{"plain", func() (int, error) { return benchByHand(b.Context(), doer) }},
+				{"raw", func() (int, error) { return benchGenerated(b.Context(), raw) }},
 				{"zai", func() (n int, err error) {
 					for event, err := range client.Stream(b.Context(), streamTranslation) {
 						if err != nil {
@@ -92,8 +99,8 @@ func BenchmarkStreamCall(b *testing.B) {
 	}
 }
 
-// benchByHand reads a stream, and returns the length of its texts.
-func benchByHand(ctx context.Context, doer *http.Client) (n int, err error) {
+// benchByHand asks for a stream and returns the length of its texts.
+func benchByHand(ctx context.Context, doer *http.Client) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.z.ai/api/v1/agents", strings.NewReader(`{"stream":true}`))
 	if err != nil {
 		return 0, err
@@ -103,21 +110,10 @@ func benchByHand(ctx context.Context, doer *http.Client) (n int, err error) {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	for r := bufio.NewReader(resp.Body); ; {
-		line, err := r.ReadBytes('\n')
-		if err != nil {
-			return n, err
-		}
-		data, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("data: "))
-		if !ok {
-			continue
-		}
-		if string(data) == "[DONE]" {
-			return n, nil
-		}
+	return benchRead(resp.Body, func(data []byte) (n int, err error) {
 		var chunk benchChunk
 		if err := json.Unmarshal(data, &chunk); err != nil {
-			return n, err
+			return 0, err
 		}
 		for _, c := range chunk.Choices {
 			for _, m := range c.Message {
@@ -131,6 +127,42 @@ func benchByHand(ctx context.Context, doer *http.Client) (n int, err error) {
 			if c.FinishReason == "stop" {
 				return n, errors.New("an end in the middle")
 			}
+		}
+		return n, nil
+	})
+}
+
+// benchGenerated is benchByHand with the generated call and the generated Result.
+func benchGenerated(ctx context.Context, client *api.Client) (int, error) {
+	resp, err := client.InvokeAgentWithBody(ctx, nil, "application/json", strings.NewReader(`{"stream":true}`))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return benchRead(resp.Body, func(data []byte) (int, error) {
+		var r api.Result
+		err := json.Unmarshal(data, &r)
+		return len(r.Text()), err
+	})
+}
+
+// benchRead reads events to the mark of their end, and adds up the lengths of their texts.
+func benchRead(body io.Reader, length func(data []byte) (int, error)) (n int, err error) {
+	for r := bufio.NewReader(body); ; {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return n, err
+		}
+		data, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("data: "))
+		if !ok {
+			continue
+		}
+		if string(data) == "[DONE]" {
+			return n, nil
+		}
+		more, err := length(data)
+		if n += more; err != nil {
+			return n, err
 		}
 	}
 }
