@@ -584,8 +584,8 @@ func TestBodiesAreClosed(t *testing.T) {
 	}
 	verbs := maps.Clone(securityVerbs)
 	verbs["Stream, left"] = func(ctx context.Context, c *api.ClientWithResponses) error {
-		for range c.Stream(ctx, api.NewSlidesRequest("cats")) {
-			break
+		for _, err := range c.Stream(ctx, api.NewSlidesRequest("cats")) {
+			return err
 		}
 		return nil
 	}
