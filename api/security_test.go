@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -648,6 +650,67 @@ func TestPropertyTask(t *testing.T) {
 			t.Fatalf("%#v is %q, and that %#v, %v", raw, raw.String(), again, err)
 		}
 	})
+}
+
+// TestBodiesAreClosed: when a verb returns, each body that it was given is closed, and the context of
+// each request has ended, also where the answer is too large, breaks off, or has no end.
+func TestBodiesAreClosed(t *testing.T) {
+	t.Parallel()
+	answers := map[string]struct {
+		status int
+		body   func() io.Reader
+	}{
+		"whole":   {http.StatusOK, func() io.Reader { return strings.NewReader(`{"status":"pending","async_id":"1"}`) }},
+		"refused": {http.StatusUnauthorized, func() io.Reader { return strings.NewReader(`{"error":{"code":"1000"}}`) }},
+		"large":   {http.StatusOK, func() io.Reader { return strings.NewReader(strings.Repeat(" ", 8<<10)) }},
+		"broken":  {http.StatusOK, func() io.Reader { return iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(`{"status":`))) }},
+		"broken event": {http.StatusOK, func() io.Reader {
+			return io.MultiReader(strings.NewReader("data: {\"choices\":[{}]}\n\n"), iotest.ErrReader(io.ErrUnexpectedEOF))
+		}},
+		"large event": {http.StatusOK, func() io.Reader {
+			return strings.NewReader("data: {\"choices\":[{}]}\n\ndata: " + strings.Repeat(" ", 8<<10))
+		}},
+		"end of events": {http.StatusOK, func() io.Reader {
+			return io.MultiReader(strings.NewReader("data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n"), iotest.ErrReader(errors.New("read beyond the end")))
+		}},
+	}
+	verbs := maps.Clone(securityVerbs)
+	verbs["Stream, left"] = func(ctx context.Context, c *api.ClientWithResponses) error {
+		for _, err := range c.Stream(ctx, api.NewSlidesRequest("cats")) {
+			return err
+		}
+		return nil
+	}
+	verbs["Download"] = func(ctx context.Context, c *api.ClientWithResponses) error {
+		_, err := c.Download(ctx, "https://media.example.com/a.mp4", io.Discard)
+		return err
+	}
+	for name, answer := range answers {
+		for verb, call := range verbs {
+			synctest.Test(t, func(t *testing.T) {
+				opened, closed := 0, 0
+				var requests []context.Context
+				client, err := api.New(retrieveKey, api.WithMaxAttempts(2), api.WithMaxBody(1<<10), api.WithHTTPClient(retrieveDoerFunc(func(req *http.Request) (*http.Response, error) {
+					opened++
+					requests = append(requests, req.Context())
+					body := &downloadBody{Reader: answer.body(), close: func() { closed++ }}
+					return &http.Response{StatusCode: answer.status, Header: http.Header{}, Body: body, ContentLength: -1, Request: req}, nil
+				})))
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = call(t.Context(), client)
+				if opened == 0 || closed != opened {
+					t.Errorf("%s, %s: %d of %d bodies are closed: %v", verb, name, closed, opened, err)
+				}
+				for _, ctx := range requests {
+					if ctx.Err() == nil {
+						t.Errorf("%s, %s: an attempt goes on: %v", verb, name, err)
+					}
+				}
+			})
+		}
+	}
 }
 
 // nothingCreatedCodes prove, with HTTP 429, that a create has made nothing.
